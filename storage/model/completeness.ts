@@ -1,0 +1,41 @@
+// How complete data is. Each flush keeps a header of named, signed, summable counters; this page gives them meaning.
+// A new reason of loss is a new name, not a new format:
+//   expected, captured, idle, not_fired, lost.REASON      samples, in ticks
+//   recorded, lost.REASON                                 events
+
+/** Name -> sum. Values are integers, |v| < 2^53; `not_fired` may be negative (a late tick takes its period back). */
+export type Counters = Readonly<Record<string, number>>;
+
+export function addCounters(into: Record<string, number>, more: Counters): void {
+  for (const [name, value] of Object.entries(more)) into[name] = (into[name] ?? 0) + value;
+}
+
+/** Samples or events of the host over a window, whatever the filter. */
+export interface Completeness {
+  /** Hz x CPUs x time, or the events the kernel counted. */
+  readonly expected: number;
+  readonly captured: number;
+  readonly idle: number;
+  readonly notFired: number;
+  readonly lost: Readonly<Record<string, number>>;
+  /** expected - captured - idle - notFired - lost: shown, never hidden. */
+  readonly unexplained: number;
+  /** Buckets inside the window that hold nothing (daemon not running) or could not be read. */
+  readonly missingBuckets: number;
+  readonly brokenBlobs: number;
+}
+
+export function completenessOf(counters: Counters, gaps: { missingBuckets: number; brokenBlobs: number }): Completeness {
+  const lost: Record<string, number> = {};
+  let lostSum = 0;
+  for (const [name, value] of Object.entries(counters)) {
+    if (!name.startsWith('lost.') || value === 0) continue;
+    lost[name.slice('lost.'.length)] = value;
+    lostSum += value;
+  }
+  const captured = counters['captured'] ?? 0;
+  const idle = counters['idle'] ?? 0;
+  const notFired = counters['not_fired'] ?? 0;
+  const expected = counters['expected'] ?? captured + idle + notFired + lostSum;
+  return { expected, captured, idle, notFired, lost, unexplained: expected - captured - idle - notFired - lostSum, ...gaps };
+}

@@ -1,0 +1,102 @@
+// The one query interface. Files, the daemon's memory behind its socket, and later remote stores implement it:
+// same answer, whoever gives it.
+
+import type { Completeness } from './completeness.js';
+import type { Profile } from './profile.js';
+import type { StreamInfo } from './stream.js';
+
+/** [from, to), unix ns. */
+export interface Window {
+  readonly fromUnixNs: bigint;
+  readonly toUnixNs: bigint;
+}
+
+/** A sample's series must match every part that is given, by any of its values. Matching is exact, except:
+ *  `cgroup` also matches what is below it. */
+export interface Filter {
+  readonly comm?: readonly string[];
+  readonly pid?: readonly number[];
+  /** Name or uid. */
+  readonly user?: readonly string[];
+  readonly cgroup?: readonly string[];
+  readonly thread?: readonly string[];
+}
+
+export interface AggregateRequest {
+  readonly windows: readonly Window[];
+  readonly filter: Filter;
+  /** Name of a samples stream: cpu. */
+  readonly stream: string;
+}
+
+export interface EventsRequest {
+  readonly window: Window;
+  readonly filter: Filter;
+  /** Name of an event stream: exec. */
+  readonly stream: string;
+  /** Where the page before ended; absent for the first. */
+  readonly cursor?: string;
+  /** At most this many events in the answer (1..100,000). */
+  readonly limit: number;
+  /** Number columns that must be at least this: { duration: 1e7 }. */
+  readonly atLeast?: Readonly<Record<string, number>>;
+}
+
+export interface EventRecord {
+  readonly unixNs: bigint;
+  readonly values: Readonly<Record<string, string | number>>;
+}
+
+/** What an answer covers: the whole buckets that the window touches. */
+export interface Coverage {
+  /** True start of the first and end of the last bucket read; equal to `asked` start when nothing was. */
+  readonly fromUnixNs: bigint;
+  readonly toUnixNs: bigint;
+  readonly buckets: number;
+  readonly completeness: Completeness;
+}
+
+export interface AggregateAnswer {
+  readonly profile: Profile;
+  readonly coverage: Coverage;
+}
+
+export interface EventsAnswer {
+  readonly stream: StreamInfo;
+  /** In time order. */
+  readonly events: readonly EventRecord[];
+  readonly coverage: Coverage;
+  /** Give it back for what comes next; always there, so that a follower can wait for more. */
+  readonly cursor: string;
+  /** False when the window held more than `limit`. */
+  readonly isComplete: boolean;
+}
+
+export interface SegmentStatus {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly startUnixNs: bigint;
+  readonly endUnixNs: bigint;
+  readonly state: 'active' | 'closed';
+  readonly buckets: number;
+}
+
+export interface StatusAnswer {
+  readonly dataDir: string;
+  readonly sizeBytes: number;
+  readonly segments: readonly SegmentStatus[];
+  readonly quarantined: readonly string[];
+  readonly streams: readonly StreamInfo[];
+  /** Over the last 5 minutes the store holds, stream cpu. */
+  readonly recent?: Coverage;
+  /** What only a running daemon knows: name -> value with its unit last in the name. Absent when read from files. */
+  readonly daemon?: Readonly<Record<string, string | number>>;
+}
+
+/** Every method rejects with an OperatingError: `no-data`, `empty-window`, `usage` for a stream that does not exist. */
+export interface Query {
+  aggregate(request: AggregateRequest): Promise<AggregateAnswer>;
+  events(request: EventsRequest): Promise<EventsAnswer>;
+  status(): Promise<StatusAnswer>;
+  close(): void;
+}
