@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
+/* Differences between kernels, by feature; never by version number. */
+#ifndef FK_KERNEL_COMPAT_BPF_H
+#define FK_KERNEL_COMPAT_BPF_H
+
+/* Low half of task->self_exec_id. A u32 until 5.6, a u64 since (d1e7fd6462ca): little-endian, so it starts alike. */
+static __always_inline __u32 task_exec_id(struct task_struct *task)
+{
+	__u32 id = 0;
+
+	bpf_core_read(&id, sizeof(id), &task->self_exec_id);
+	return id;
+}
+
+/* Inside execve: the address space may be the new image's already while the user registers are still the old one's. */
+static __always_inline bool task_is_in_exec(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+}
+
+/* User registers of the current task, as saved when it entered the kernel. Returns 0 or a negative errno.
+ * bpf_task_pt_regs came with 5.15 (dd6e10fbd9fb). */
+static __always_inline int current_user_regs(struct pt_regs *regs)
+{
+	struct task_struct *task;
+	void *address;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		address = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
+	} else {
+		task = (struct task_struct *)bpf_get_current_task();
+		address = arch_user_regs_address(BPF_CORE_READ(task, stack));
+	}
+	return bpf_probe_read_kernel(regs, sizeof(*regs), address);
+}
+
+#endif
