@@ -11,10 +11,13 @@
 #define WIRE_BEGIN _Pragma("clang diagnostic push") _Pragma("clang diagnostic error \"-Wpadded\"")
 #define WIRE_END _Pragma("clang diagnostic pop")
 
-#define FK_STACK_WORDS 127
-#define FK_SAMPLE_TYPES 8
-#define FK_CGROUP_PATH 256
-#define FK_ARGS 512
+/* Lengths of the arrays below; bytes where the name does not say words or types. */
+enum fk_limit {
+	FK_STACK_WORDS = 127,
+	FK_SAMPLE_TYPES = 8,
+	FK_CGROUP_PATH = 256,
+	FK_ARGS = 512,
+};
 
 /* Why a stack ends where it does. Stored with every stack. */
 enum fk_stack_end {
@@ -75,7 +78,7 @@ struct fk_sample_key {
 	__u32 pad;
 };
 
-/* stacks: content hash -> frames, leaf first. Hash covers words and end. */
+/* stacks: content hash -> frames, leaf first. Hash covers words and end. What lies past n_words means nothing. */
 struct fk_stack {
 	__u16 n_words;
 	__u8 end;		/* enum fk_stack_end */
@@ -98,8 +101,8 @@ struct fk_sample_stats {
 struct fk_clock {
 	__u64 anchor_ktime_ns;
 	__u64 due;		/* periods due up to the last tick, rounded to the nearest */
-	__u64 due_before_flip;	/* the same at the last tick of the generation before */
-	__u32 generation;	/* of the last tick */
+	__u64 due_before_flip;	/* the same at the last tick before the flip that began this generation */
+	__u32 generation;	/* of the last tick: fk_generation, which counts the flips */
 	__u32 pad;
 };
 

@@ -11,8 +11,8 @@
 /* Not 0: exec records carry the command line. */
 const volatile __u32 fk_arguments;
 
-/* Processes whose last two threads ended at once: both see no thread alive. Its users are few and brief, so what the
- * LRU forgets is long done with. */
+/* Processes told to have ended, of those whose last threads ended at once: each of these sees no thread alive. What the
+ * LRU forgets is older than the 4096 such processes after it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -21,13 +21,13 @@ struct {
 } exited SEC(".maps");
 
 /* Puts the records into the object's BTF, where the decoders come from. */
-union process_records {
+union process_wire {
 	enum fk_record_tag tag;
 	struct fk_exec exec;
 	struct fk_exec_args exec_args;
 	struct fk_exit exit;
 	struct fk_cgroup cgroup;
-} *fk_process_records;
+} *fk_process_wire;
 
 static __always_inline void fill_exec(struct fk_exec *exec, struct task_struct *task)
 {

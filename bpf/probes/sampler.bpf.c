@@ -34,12 +34,13 @@ struct {
 } clocks SEC(".maps");
 
 /* Puts the enums into the object's BTF, where the decoders come from. */
-union sampler_enums {
+union sampler_wire {
+	enum fk_limit limit;
 	enum fk_stack_end stack_end;
 	enum fk_lost lost;
 	enum fk_stack_id stack_id;
 	enum fk_frame_kind frame_kind;
-} *fk_sampler_enums;
+} *fk_sampler_wire;
 
 /* How many periods fell due since the last tick on this CPU, but for the one this tick stands for:
  *

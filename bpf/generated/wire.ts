@@ -1,0 +1,460 @@
+// Written by `npm run gen` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to be edited: a
+// test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its NUL. A decoder throws a
+// RangeError where the view ends too early; the caller checks lengths first.
+
+/** enum fk_frame_kind */
+export const FkFrameKind = {
+  FK_FRAME_USER: 0,
+  FK_FRAME_KERNEL: 255,
+} as const;
+export type FkFrameKind = (typeof FkFrameKind)[keyof typeof FkFrameKind];
+
+/** enum fk_limit */
+export const FkLimit = {
+  FK_STACK_WORDS: 127,
+  FK_SAMPLE_TYPES: 8,
+  FK_CGROUP_PATH: 256,
+  FK_ARGS: 512,
+} as const;
+export type FkLimit = (typeof FkLimit)[keyof typeof FkLimit];
+
+/** enum fk_lost */
+export const FkLost = {
+  FK_LOST_COUNT_MAP_FULL: 0,
+  FK_LOST_NO_TASK: 1,
+  FK_LOST_MAX: 2,
+} as const;
+export type FkLost = (typeof FkLost)[keyof typeof FkLost];
+/** Index: value of enum fk_lost. */
+export const FK_LOST_NAMES = [
+  'count_map_full',
+  'no_task',
+] as const;
+
+/** enum fk_record_tag */
+export const FkRecordTag = {
+  FK_RECORD_EXEC: 1,
+  FK_RECORD_EXEC_ARGS: 2,
+  FK_RECORD_EXIT: 3,
+  FK_RECORD_CGROUP: 4,
+} as const;
+export type FkRecordTag = (typeof FkRecordTag)[keyof typeof FkRecordTag];
+
+/** enum fk_stack_end */
+export const FkStackEnd = {
+  FK_END_COMPLETE: 0,
+  FK_END_FP_IMPLAUSIBLE: 1,
+  FK_END_READ_FAULT: 2,
+  FK_END_DEPTH: 3,
+  FK_END_32BIT: 4,
+  FK_END_NO_REGISTERS: 5,
+  FK_END_STACK_MAP_FULL: 6,
+  FK_END_MAX: 7,
+} as const;
+export type FkStackEnd = (typeof FkStackEnd)[keyof typeof FkStackEnd];
+/** Index: value of enum fk_stack_end. */
+export const FK_STACK_END_NAMES = [
+  'complete',
+  'fp_implausible',
+  'read_fault',
+  'depth',
+  '32bit',
+  'no_registers',
+  'stack_map_full',
+] as const;
+
+/** enum fk_stack_id */
+export const FkStackId = {
+  FK_STACK_NONE: 0,
+  FK_STACK_FIRST: 256,
+} as const;
+export type FkStackId = (typeof FkStackId)[keyof typeof FkStackId];
+
+/** struct fk_cgroup */
+export interface FkCgroup {
+  readonly record: FkRecord;
+  readonly id: bigint;
+  readonly path: string;
+}
+export const FK_CGROUP_SIZE = 280;
+export const FK_CGROUP_RECORD_OFFSET = 0;
+export const FK_CGROUP_ID_OFFSET = 16;
+export const FK_CGROUP_PATH_OFFSET = 24;
+
+export function decodeFkCgroup(view: DataView, offset: number): FkCgroup {
+  return {
+    record: decodeFkRecord(view, offset),
+    id: view.getBigUint64(offset + 16, true),
+    path: readText(view, offset + 24, 256),
+  };
+}
+
+export function encodeFkCgroup(view: DataView, offset: number, value: FkCgroup): void {
+  encodeFkRecord(view, offset, value.record);
+  view.setBigUint64(offset + 16, value.id, true);
+  writeText(view, offset + 24, 256, value.path);
+}
+
+/** struct fk_clock */
+export interface FkClock {
+  readonly anchor_ktime_ns: bigint;
+  readonly due: bigint;
+  readonly due_before_flip: bigint;
+  readonly generation: number;
+  readonly pad: number;
+}
+export const FK_CLOCK_SIZE = 32;
+export const FK_CLOCK_ANCHOR_KTIME_NS_OFFSET = 0;
+export const FK_CLOCK_DUE_OFFSET = 8;
+export const FK_CLOCK_DUE_BEFORE_FLIP_OFFSET = 16;
+export const FK_CLOCK_GENERATION_OFFSET = 24;
+export const FK_CLOCK_PAD_OFFSET = 28;
+
+export function decodeFkClock(view: DataView, offset: number): FkClock {
+  return {
+    anchor_ktime_ns: view.getBigUint64(offset, true),
+    due: view.getBigUint64(offset + 8, true),
+    due_before_flip: view.getBigUint64(offset + 16, true),
+    generation: view.getUint32(offset + 24, true),
+    pad: view.getUint32(offset + 28, true),
+  };
+}
+
+export function encodeFkClock(view: DataView, offset: number, value: FkClock): void {
+  view.setBigUint64(offset, value.anchor_ktime_ns, true);
+  view.setBigUint64(offset + 8, value.due, true);
+  view.setBigUint64(offset + 16, value.due_before_flip, true);
+  view.setUint32(offset + 24, value.generation, true);
+  view.setUint32(offset + 28, value.pad, true);
+}
+
+/** struct fk_exec */
+export interface FkExec {
+  readonly record: FkRecord;
+  readonly incarnation: FkIncarnation;
+  readonly cgroup: bigint;
+  readonly parent_tgid: number;
+  readonly uid: number;
+  readonly comm: string;
+}
+export const FK_EXEC_SIZE = 64;
+export const FK_EXEC_RECORD_OFFSET = 0;
+export const FK_EXEC_INCARNATION_OFFSET = 16;
+export const FK_EXEC_CGROUP_OFFSET = 32;
+export const FK_EXEC_PARENT_TGID_OFFSET = 40;
+export const FK_EXEC_UID_OFFSET = 44;
+export const FK_EXEC_COMM_OFFSET = 48;
+
+export function decodeFkExec(view: DataView, offset: number): FkExec {
+  return {
+    record: decodeFkRecord(view, offset),
+    incarnation: decodeFkIncarnation(view, offset + 16),
+    cgroup: view.getBigUint64(offset + 32, true),
+    parent_tgid: view.getUint32(offset + 40, true),
+    uid: view.getUint32(offset + 44, true),
+    comm: readText(view, offset + 48, 16),
+  };
+}
+
+export function encodeFkExec(view: DataView, offset: number, value: FkExec): void {
+  encodeFkRecord(view, offset, value.record);
+  encodeFkIncarnation(view, offset + 16, value.incarnation);
+  view.setBigUint64(offset + 32, value.cgroup, true);
+  view.setUint32(offset + 40, value.parent_tgid, true);
+  view.setUint32(offset + 44, value.uid, true);
+  writeText(view, offset + 48, 16, value.comm);
+}
+
+/** struct fk_exec_args */
+export interface FkExecArgs {
+  readonly exec: FkExec;
+  readonly n_bytes: number;
+  readonly pad: number;
+  readonly args: string;
+}
+export const FK_EXEC_ARGS_SIZE = 584;
+export const FK_EXEC_ARGS_EXEC_OFFSET = 0;
+export const FK_EXEC_ARGS_N_BYTES_OFFSET = 64;
+export const FK_EXEC_ARGS_PAD_OFFSET = 68;
+export const FK_EXEC_ARGS_ARGS_OFFSET = 72;
+
+export function decodeFkExecArgs(view: DataView, offset: number): FkExecArgs {
+  return {
+    exec: decodeFkExec(view, offset),
+    n_bytes: view.getUint32(offset + 64, true),
+    pad: view.getUint32(offset + 68, true),
+    args: readText(view, offset + 72, 512),
+  };
+}
+
+export function encodeFkExecArgs(view: DataView, offset: number, value: FkExecArgs): void {
+  encodeFkExec(view, offset, value.exec);
+  view.setUint32(offset + 64, value.n_bytes, true);
+  view.setUint32(offset + 68, value.pad, true);
+  writeText(view, offset + 72, 512, value.args);
+}
+
+/** struct fk_exit */
+export interface FkExit {
+  readonly record: FkRecord;
+  readonly incarnation: FkIncarnation;
+  readonly cgroup: bigint;
+  readonly duration_ns: bigint;
+  readonly parent_tgid: number;
+  readonly uid: number;
+  readonly exit_code: number;
+  readonly pad: number;
+  readonly comm: string;
+}
+export const FK_EXIT_SIZE = 80;
+export const FK_EXIT_RECORD_OFFSET = 0;
+export const FK_EXIT_INCARNATION_OFFSET = 16;
+export const FK_EXIT_CGROUP_OFFSET = 32;
+export const FK_EXIT_DURATION_NS_OFFSET = 40;
+export const FK_EXIT_PARENT_TGID_OFFSET = 48;
+export const FK_EXIT_UID_OFFSET = 52;
+export const FK_EXIT_EXIT_CODE_OFFSET = 56;
+export const FK_EXIT_PAD_OFFSET = 60;
+export const FK_EXIT_COMM_OFFSET = 64;
+
+export function decodeFkExit(view: DataView, offset: number): FkExit {
+  return {
+    record: decodeFkRecord(view, offset),
+    incarnation: decodeFkIncarnation(view, offset + 16),
+    cgroup: view.getBigUint64(offset + 32, true),
+    duration_ns: view.getBigUint64(offset + 40, true),
+    parent_tgid: view.getUint32(offset + 48, true),
+    uid: view.getUint32(offset + 52, true),
+    exit_code: view.getUint32(offset + 56, true),
+    pad: view.getUint32(offset + 60, true),
+    comm: readText(view, offset + 64, 16),
+  };
+}
+
+export function encodeFkExit(view: DataView, offset: number, value: FkExit): void {
+  encodeFkRecord(view, offset, value.record);
+  encodeFkIncarnation(view, offset + 16, value.incarnation);
+  view.setBigUint64(offset + 32, value.cgroup, true);
+  view.setBigUint64(offset + 40, value.duration_ns, true);
+  view.setUint32(offset + 48, value.parent_tgid, true);
+  view.setUint32(offset + 52, value.uid, true);
+  view.setUint32(offset + 56, value.exit_code, true);
+  view.setUint32(offset + 60, value.pad, true);
+  writeText(view, offset + 64, 16, value.comm);
+}
+
+/** struct fk_incarnation */
+export interface FkIncarnation {
+  readonly start_boot_ns: bigint;
+  readonly tgid: number;
+  readonly exec_id: number;
+}
+export const FK_INCARNATION_SIZE = 16;
+export const FK_INCARNATION_START_BOOT_NS_OFFSET = 0;
+export const FK_INCARNATION_TGID_OFFSET = 8;
+export const FK_INCARNATION_EXEC_ID_OFFSET = 12;
+
+export function decodeFkIncarnation(view: DataView, offset: number): FkIncarnation {
+  return {
+    start_boot_ns: view.getBigUint64(offset, true),
+    tgid: view.getUint32(offset + 8, true),
+    exec_id: view.getUint32(offset + 12, true),
+  };
+}
+
+export function encodeFkIncarnation(view: DataView, offset: number, value: FkIncarnation): void {
+  view.setBigUint64(offset, value.start_boot_ns, true);
+  view.setUint32(offset + 8, value.tgid, true);
+  view.setUint32(offset + 12, value.exec_id, true);
+}
+
+/** struct fk_record */
+export interface FkRecord {
+  readonly tag: number;
+  readonly size: number;
+  readonly ktime_ns: bigint;
+}
+export const FK_RECORD_SIZE = 16;
+export const FK_RECORD_TAG_OFFSET = 0;
+export const FK_RECORD_SIZE_OFFSET = 4;
+export const FK_RECORD_KTIME_NS_OFFSET = 8;
+
+export function decodeFkRecord(view: DataView, offset: number): FkRecord {
+  return {
+    tag: view.getUint32(offset, true),
+    size: view.getUint32(offset + 4, true),
+    ktime_ns: view.getBigUint64(offset + 8, true),
+  };
+}
+
+export function encodeFkRecord(view: DataView, offset: number, value: FkRecord): void {
+  view.setUint32(offset, value.tag, true);
+  view.setUint32(offset + 4, value.size, true);
+  view.setBigUint64(offset + 8, value.ktime_ns, true);
+}
+
+/** struct fk_sample_key */
+export interface FkSampleKey {
+  readonly incarnation: FkIncarnation;
+  readonly cgroup: bigint;
+  readonly kernel_stack: bigint;
+  readonly user_stack: bigint;
+  readonly tid: number;
+  readonly uid: number;
+  readonly sample_type: number;
+  readonly pad: number;
+}
+export const FK_SAMPLE_KEY_SIZE = 56;
+export const FK_SAMPLE_KEY_INCARNATION_OFFSET = 0;
+export const FK_SAMPLE_KEY_CGROUP_OFFSET = 16;
+export const FK_SAMPLE_KEY_KERNEL_STACK_OFFSET = 24;
+export const FK_SAMPLE_KEY_USER_STACK_OFFSET = 32;
+export const FK_SAMPLE_KEY_TID_OFFSET = 40;
+export const FK_SAMPLE_KEY_UID_OFFSET = 44;
+export const FK_SAMPLE_KEY_SAMPLE_TYPE_OFFSET = 48;
+export const FK_SAMPLE_KEY_PAD_OFFSET = 52;
+
+export function decodeFkSampleKey(view: DataView, offset: number): FkSampleKey {
+  return {
+    incarnation: decodeFkIncarnation(view, offset),
+    cgroup: view.getBigUint64(offset + 16, true),
+    kernel_stack: view.getBigUint64(offset + 24, true),
+    user_stack: view.getBigUint64(offset + 32, true),
+    tid: view.getUint32(offset + 40, true),
+    uid: view.getUint32(offset + 44, true),
+    sample_type: view.getUint32(offset + 48, true),
+    pad: view.getUint32(offset + 52, true),
+  };
+}
+
+export function encodeFkSampleKey(view: DataView, offset: number, value: FkSampleKey): void {
+  encodeFkIncarnation(view, offset, value.incarnation);
+  view.setBigUint64(offset + 16, value.cgroup, true);
+  view.setBigUint64(offset + 24, value.kernel_stack, true);
+  view.setBigUint64(offset + 32, value.user_stack, true);
+  view.setUint32(offset + 40, value.tid, true);
+  view.setUint32(offset + 44, value.uid, true);
+  view.setUint32(offset + 48, value.sample_type, true);
+  view.setUint32(offset + 52, value.pad, true);
+}
+
+/** struct fk_sample_stats */
+export interface FkSampleStats {
+  readonly seen: bigint;
+  readonly captured: bigint;
+  readonly captured_weight: bigint;
+  readonly idle: bigint;
+  readonly not_fired: bigint;
+  readonly lost: readonly bigint[];
+}
+export const FK_SAMPLE_STATS_SIZE = 56;
+export const FK_SAMPLE_STATS_SEEN_OFFSET = 0;
+export const FK_SAMPLE_STATS_CAPTURED_OFFSET = 8;
+export const FK_SAMPLE_STATS_CAPTURED_WEIGHT_OFFSET = 16;
+export const FK_SAMPLE_STATS_IDLE_OFFSET = 24;
+export const FK_SAMPLE_STATS_NOT_FIRED_OFFSET = 32;
+export const FK_SAMPLE_STATS_LOST_OFFSET = 40;
+
+export function decodeFkSampleStats(view: DataView, offset: number): FkSampleStats {
+  return {
+    seen: view.getBigUint64(offset, true),
+    captured: view.getBigUint64(offset + 8, true),
+    captured_weight: view.getBigUint64(offset + 16, true),
+    idle: view.getBigUint64(offset + 24, true),
+    not_fired: view.getBigInt64(offset + 32, true),
+    lost: Array.from({ length: 2 }, (_, i) => view.getBigUint64(offset + 40 + i * 8, true)),
+  };
+}
+
+export function encodeFkSampleStats(view: DataView, offset: number, value: FkSampleStats): void {
+  view.setBigUint64(offset, value.seen, true);
+  view.setBigUint64(offset + 8, value.captured, true);
+  view.setBigUint64(offset + 16, value.captured_weight, true);
+  view.setBigUint64(offset + 24, value.idle, true);
+  view.setBigInt64(offset + 32, value.not_fired, true);
+  for (let i = 0; i < 2; i++) view.setBigUint64(offset + 40 + i * 8, value.lost[i]!, true);
+}
+
+/** struct fk_stack */
+export interface FkStack {
+  readonly n_words: number;
+  readonly end: number;
+  readonly pad: readonly number[];
+  readonly words: readonly bigint[];
+}
+export const FK_STACK_SIZE = 1024;
+export const FK_STACK_N_WORDS_OFFSET = 0;
+export const FK_STACK_END_OFFSET = 2;
+export const FK_STACK_PAD_OFFSET = 3;
+export const FK_STACK_WORDS_OFFSET = 8;
+
+export function decodeFkStack(view: DataView, offset: number): FkStack {
+  return {
+    n_words: view.getUint16(offset, true),
+    end: view.getUint8(offset + 2),
+    pad: Array.from({ length: 5 }, (_, i) => view.getUint8(offset + 3 + i)),
+    words: Array.from({ length: 127 }, (_, i) => view.getBigUint64(offset + 8 + i * 8, true)),
+  };
+}
+
+export function encodeFkStack(view: DataView, offset: number, value: FkStack): void {
+  view.setUint16(offset, value.n_words, true);
+  view.setUint8(offset + 2, value.end);
+  for (let i = 0; i < 5; i++) view.setUint8(offset + 3 + i, value.pad[i]!);
+  for (let i = 0; i < 127; i++) view.setBigUint64(offset + 8 + i * 8, value.words[i]!, true);
+}
+
+/** For those who know a struct by name only, as descriptors do. */
+export const wireStructs = {
+  fk_cgroup: { sizeBytes: FK_CGROUP_SIZE, decode: decodeFkCgroup, encode: encodeFkCgroup },
+  fk_clock: { sizeBytes: FK_CLOCK_SIZE, decode: decodeFkClock, encode: encodeFkClock },
+  fk_exec: { sizeBytes: FK_EXEC_SIZE, decode: decodeFkExec, encode: encodeFkExec },
+  fk_exec_args: { sizeBytes: FK_EXEC_ARGS_SIZE, decode: decodeFkExecArgs, encode: encodeFkExecArgs },
+  fk_exit: { sizeBytes: FK_EXIT_SIZE, decode: decodeFkExit, encode: encodeFkExit },
+  fk_incarnation: { sizeBytes: FK_INCARNATION_SIZE, decode: decodeFkIncarnation, encode: encodeFkIncarnation },
+  fk_record: { sizeBytes: FK_RECORD_SIZE, decode: decodeFkRecord, encode: encodeFkRecord },
+  fk_sample_key: { sizeBytes: FK_SAMPLE_KEY_SIZE, decode: decodeFkSampleKey, encode: encodeFkSampleKey },
+  fk_sample_stats: { sizeBytes: FK_SAMPLE_STATS_SIZE, decode: decodeFkSampleStats, encode: encodeFkSampleStats },
+  fk_stack: { sizeBytes: FK_STACK_SIZE, decode: decodeFkStack, encode: encodeFkStack },
+} as const;
+
+/** Key and value of each map, by probe. An array of maps has `inner`; a ring has neither. */
+export const wireMaps = {
+  process: {
+    drops: { key: 'u32', keySizeBytes: 4, value: 'u64', valueSizeBytes: 8 },
+    events: {},
+    exited: { key: 'fk_incarnation', keySizeBytes: 16, value: 'u8', valueSizeBytes: 1 },
+  },
+  sampler: {
+    clocks: { key: 'u32', keySizeBytes: 4, value: 'fk_clock', valueSizeBytes: 32 },
+    counts: {
+      key: 'u32', keySizeBytes: 4,
+      inner: { key: 'fk_sample_key', keySizeBytes: 56, value: 'u64', valueSizeBytes: 8 },
+    },
+    counts_0: { key: 'fk_sample_key', keySizeBytes: 56, value: 'u64', valueSizeBytes: 8 },
+    counts_1: { key: 'fk_sample_key', keySizeBytes: 56, value: 'u64', valueSizeBytes: 8 },
+    stacks: {
+      key: 'u32', keySizeBytes: 4,
+      inner: { key: 'u64', keySizeBytes: 8, value: 'fk_stack', valueSizeBytes: 1024 },
+    },
+    stacks_0: { key: 'u64', keySizeBytes: 8, value: 'fk_stack', valueSizeBytes: 1024 },
+    stacks_1: { key: 'u64', keySizeBytes: 8, value: 'fk_stack', valueSizeBytes: 1024 },
+    stats: { key: 'u32', keySizeBytes: 4, value: 'fk_sample_stats', valueSizeBytes: 56 },
+    unwind: { key: 'u32', keySizeBytes: 4, value: 'unwind_state', valueSizeBytes: 1056 },
+  },
+} as const;
+
+const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+
+function readText(view: DataView, offset: number, sizeBytes: number): string {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, sizeBytes);
+  const nul = bytes.indexOf(0);
+  return utf8.decode(nul < 0 ? bytes : bytes.subarray(0, nul));
+}
+
+/** What does not fit is cut. */
+function writeText(view: DataView, offset: number, sizeBytes: number, text: string): void {
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + offset, sizeBytes);
+  bytes.fill(0);
+  new TextEncoder().encodeInto(text, bytes);
+}

@@ -1,0 +1,11 @@
+// Samples of the clock and of every other perf event: sampler.bpf.c.
+
+import type { ProbeDescriptor } from '../descriptor.js';
+
+export const descriptor: ProbeDescriptor = {
+  name: 'sampler',
+  summary: 'Takes kernel and user stacks on perf events and counts them in the kernel.',
+  hooks: [{ program: 'sample', attach: 'perf_event', isRequired: true }],
+  knobs: {},
+  outputs: [{ kind: 'stack', counts: 'counts', stacks: 'stacks', stats: 'stats', clocks: 'clocks' }],
+};
