@@ -10,8 +10,13 @@ export interface ProbeDescriptor {
   readonly hooks: readonly Hook[];
   /** probes.NAME.KNOB of flamekeeper.yaml. */
   readonly knobs: Readonly<Record<string, Knob>>;
+  /** `const volatile` variables of the object that the collector fills in with what it knows of the host. */
+  readonly constants: readonly HostConstant[];
   readonly outputs: readonly Output[];
 }
+
+/** fk_period_ns: of the sampling clock. fk_cgroup_hierarchies: ids of the v1 hierarchies systemd, memory, cpu; 0 = not mounted. */
+export type HostConstant = 'fk_period_ns' | 'fk_cgroup_hierarchies';
 
 /** One program. Of hooks with the same `group` the first that loads and attaches is used; without a group each is tried. */
 export interface Hook {

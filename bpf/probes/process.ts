@@ -38,6 +38,7 @@ export const descriptor: ProbeDescriptor = {
       rodata: 'fk_arguments',
     },
   },
+  constants: ['fk_cgroup_hierarchies'],
   outputs: [
     {
       kind: 'ring',

@@ -7,5 +7,6 @@ export const descriptor: ProbeDescriptor = {
   summary: 'Takes kernel and user stacks on perf events and counts them in the kernel.',
   hooks: [{ program: 'sample', attach: 'perf_event', isRequired: true }],
   knobs: {},
+  constants: ['fk_period_ns', 'fk_cgroup_hierarchies'],
   outputs: [{ kind: 'stack', counts: 'counts', stacks: 'stacks', stats: 'stats', clocks: 'clocks' }],
 };

@@ -1,0 +1,92 @@
+// The front's handle on the back thread: starts the worker, hands flushes over, notices when it falls behind or dies.
+
+import { Worker } from 'node:worker_threads';
+import type { OperatingErrorCode } from '../../storage/model/errors.js';
+import { OperatingError, operatingErrors } from '../../storage/model/errors.js';
+import type { BackOptions, FlushedMessage, FlushMessage, FromBack, ToBack } from '../messages.js';
+import type { Log } from './log.js';
+
+/** Flushes the back may have before it; the next one is not handed over (its samples are counted as lost). */
+const MAX_PENDING_FLUSHES = 6;
+const STOP_MS = 30_000;
+
+export class BackThread {
+  readonly #worker: Worker;
+  readonly #log: Log;
+  readonly #onFlushed: (message: FlushedMessage) => void;
+  readonly #onFailed: (error: Error) => void;
+  #pending = 0;
+  #settleStart: { resolve: (storeBytes: number) => void; reject: (error: Error) => void } | undefined;
+  #settleStop: (() => void) | undefined;
+
+  private constructor(worker: Worker, log: Log, on: { flushed: (message: FlushedMessage) => void; failed: (error: Error) => void }) {
+    this.#worker = worker;
+    this.#log = log;
+    this.#onFlushed = on.flushed;
+    this.#onFailed = on.failed;
+    worker.on('message', (message: FromBack) => this.#receive(message));
+    worker.on('error', (error) => this.#fail(error));
+    worker.on('exit', () => this.#settleStop?.());
+  }
+
+  /** Opens the store in the worker. **Errors**: what Store.open throws. */
+  static async start(
+    options: BackOptions,
+    log: Log,
+    on: { flushed: (message: FlushedMessage) => void; failed: (error: Error) => void },
+  ): Promise<{ back: BackThread; storeBytes: number }> {
+    const worker = new Worker(new URL('../back.js', import.meta.url), { workerData: options });
+    const back = new BackThread(worker, log, on);
+    const storeBytes = await new Promise<number>((resolve, reject) => (back.#settleStart = { resolve, reject }));
+    back.#settleStart = undefined;
+    return { back, storeBytes };
+  }
+
+  get isBehind(): boolean {
+    return this.#pending >= MAX_PENDING_FLUSHES;
+  }
+
+  flush(message: FlushMessage): void {
+    this.#pending++;
+    this.#post(message);
+  }
+
+  /** Resolves when what was handed over is stored and the store is closed, or after 30 s. */
+  async stop(): Promise<void> {
+    const stopped = new Promise<void>((resolve) => (this.#settleStop = resolve));
+    this.#post({ kind: 'stop' });
+    const timer = setTimeout(() => this.#log('error', `the store did not close within ${STOP_MS / 1000} s`), STOP_MS);
+    await Promise.race([stopped, new Promise<void>((resolve) => setTimeout(resolve, STOP_MS).unref())]);
+    clearTimeout(timer);
+    await this.#worker.terminate();
+  }
+
+  #post(message: ToBack): void {
+    this.#worker.postMessage(message);
+  }
+
+  #receive(message: FromBack): void {
+    switch (message.kind) {
+      case 'ready':
+        return this.#settleStart?.resolve(message.storeBytes);
+      case 'flushed':
+        this.#pending--;
+        return this.#onFlushed(message);
+      case 'log':
+        return this.#log(message.level, message.text);
+      case 'failed':
+        return this.#fail(
+          message.code in operatingErrors
+            ? new OperatingError(message.code as OperatingErrorCode, message.message, message.hint)
+            : new Error(message.message),
+        );
+      case 'stopped':
+        return this.#settleStop?.();
+    }
+  }
+
+  #fail(error: Error): void {
+    if (this.#settleStart !== undefined) this.#settleStart.reject(error);
+    else this.#onFailed(error);
+  }
+}

@@ -1,0 +1,106 @@
+// The daemon from start to stop: settings, back thread (the store's lock first), front, flushes on the clock, and a last
+// flush on SIGINT or SIGTERM.
+
+import { readFileSync } from 'node:fs';
+import type { Config } from '../../config/load.js';
+import { sendSdNotify } from '../../ffi/libc.js';
+import { OperatingError } from '../../storage/model/errors.js';
+import { Front } from '../front.js';
+import type { FlushedMessage } from '../messages.js';
+import { BackThread } from './back-thread.js';
+import { Figures } from './figures.js';
+import { FlushTimer } from './flush-timer.js';
+import type { Log } from './log.js';
+import { createLog } from './log.js';
+import { relaunchWithSettings } from './relaunch.js';
+import { StatusLine } from './status-line.js';
+
+export interface DaemonOptions {
+  /** Whether stderr is a terminal that shows the status line. */
+  readonly isTerminal: boolean;
+  /** 1 and more: libbpf's and the verifier's log. */
+  readonly verbosity: number;
+}
+
+/** Runs until SIGINT or SIGTERM; resolves to the exit code. **Errors**: rejects with an OperatingError when it cannot start
+ *  or cannot go on. */
+export async function runDaemon(config: Config, options: DaemonOptions): Promise<number> {
+  const relaunch = relaunchWithSettings();
+  const stopping = stopSignal();
+  const figures = new Figures();
+  const statusLine = options.isTerminal ? new StatusLine(process.stderr, () => figures.current()) : undefined;
+  const level = options.verbosity > 0 ? 'debug' : config.log.level;
+  const log = createLog(level, (line) => {
+    statusLine?.clear();
+    process.stderr.write(line);
+  });
+  if (relaunch.problem !== undefined) log('warn', `${relaunch.problem}: the daemon uses more memory than it must`);
+  try {
+    return await serve(config, { ...options, log, figures, stopping });
+  } finally {
+    statusLine?.stop();
+  }
+}
+
+interface Running extends DaemonOptions {
+  readonly log: Log;
+  readonly figures: Figures;
+  readonly stopping: Promise<void>;
+}
+
+async function serve(config: Config, { log, figures, stopping, verbosity }: Running): Promise<number> {
+  let fail: (error: Error) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => (fail = reject));
+  failed.catch(() => undefined);
+  const onFlushed = (message: FlushedMessage) => {
+    figures.flushed(message);
+    log('debug', `flush ${message.sequence}: ${message.durationMs.toFixed(1)} ms, ${message.framesNamed} of ${message.framesTotal} frames named`);
+  };
+  const { back, storeBytes } = await BackThread.start({ config, version: packageVersion() }, log, { flushed: onFlushed, failed: fail });
+  figures.storeBytes = storeBytes;
+  let front: Front | undefined;
+  try {
+    front = await Front.start(config, { log, verbosity, fail });
+    const flush = (isLast: boolean) => flushOnce(front!, back, figures, isLast);
+    const timer = new FlushTimer(front.intervalMs, () => flush(false).catch((error: unknown) => fail(error as Error)));
+    log('info', `sampling ${front.cpuCount} CPUs at ${config.sampling.frequencyHz} Hz into ${config.dataDir}`);
+    sendSdNotify('READY=1');
+    await Promise.race([stopping, failed]).finally(() => timer.stop());
+    sendSdNotify('STOPPING=1');
+    await flush(true);
+    return 0;
+  } finally {
+    front?.close();
+    await back.stop();
+  }
+}
+
+/** Takes what the kernel counted since the last flush and hands it to the back, unless that has fallen too far behind. */
+async function flushOnce(front: Front, back: BackThread, figures: Figures, isLast: boolean): Promise<void> {
+  const startedMs = performance.now();
+  const message = await front.flush(isLast, figures.daemon());
+  if (back.isBehind && !isLast) front.giveUp(message);
+  else back.flush(message);
+  figures.drained(message, front, performance.now() - startedMs);
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+function stopSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    let isStopping = false;
+    const onSignal = () => {
+      if (isStopping) process.exit(130);
+      isStopping = true;
+      resolve();
+    };
+    process.on('SIGINT', onSignal);
+    process.on('SIGTERM', onSignal);
+  });
+}
+
+function packageVersion(): string {
+  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
+  const { version } = JSON.parse(text) as { version?: unknown };
+  if (typeof version !== 'string') throw new OperatingError('store-failed', 'package.json beside the program has no version');
+  return version;
+}

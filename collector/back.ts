@@ -1,0 +1,95 @@
+// The back thread: names, stores and answers. It owns the symbolizer, the store and the socket; the front owns all that
+// touches the kernel. Started as a worker by the front; one message in, one transaction out.
+
+import { parentPort, workerData } from 'node:worker_threads';
+import { join } from 'node:path';
+import { assert, OperatingError } from '../storage/model/errors.js';
+import { Store } from '../storage/store.js';
+import type { BackOptions, FlushMessage, FromBack, ToBack } from './messages.js';
+import { QueryServer } from './serve/server.js';
+import { nameFlush } from './symbols/name-flush.js';
+import { Symbolizer } from './symbols/symbolizer.js';
+
+assert(parentPort !== null, 'back.ts runs as a worker');
+const port = parentPort;
+const options = workerData as BackOptions;
+
+function send(message: FromBack): void {
+  port.postMessage(message);
+}
+
+class Back {
+  readonly #store: Store;
+  readonly #symbolizer: Symbolizer;
+  readonly #server: QueryServer;
+  #daemon: FlushMessage['daemon'] = {};
+
+  private constructor(store: Store, server: (daemon: () => FlushMessage['daemon']) => QueryServer) {
+    this.#store = store;
+    this.#symbolizer = new Symbolizer({ maxBytes: options.config.symbols.maxBytes });
+    this.#server = server(() => this.#daemon);
+  }
+
+  static async start(): Promise<Back> {
+    const { config } = options;
+    const log = (text: string) => send({ kind: 'log', level: 'warn', text });
+    const store = Store.open({ dir: config.dataDir, maxAgeMs: config.store.maxAgeMs, log });
+    const back = new Back(store, (daemon) => new QueryServer({ query: store.query(), daemon, log }));
+    const problem = await back.#server.listen(join(config.dataDir, 'flamekeeper.sock'), config.socket);
+    if (problem !== undefined) log(problem);
+    return back;
+  }
+
+  get storeBytes(): number {
+    return this.#store.sizeBytes;
+  }
+
+  flush(message: FlushMessage): void {
+    const startedMs = performance.now();
+    this.#daemon = message.daemon;
+    if (message.hasNewKernelModules) this.#symbolizer.reloadKernel();
+    for (const symbol of message.kernelSymbols) this.#symbolizer.applyKernelSymbol(symbol);
+    for (const module of message.modules) this.#symbolizer.addModule(module);
+    const writer = this.#store.beginFlush(message.span);
+    const named = nameFlush(message, this.#symbolizer, writer);
+    const result = writer.commit();
+    send({
+      kind: 'flushed',
+      sequence: message.sequence,
+      ...result,
+      storeBytes: this.#store.sizeBytes,
+      durationMs: performance.now() - startedMs,
+      ...named,
+    });
+  }
+
+  stop(): void {
+    this.#server.close();
+    this.#store.close();
+  }
+}
+
+function fail(error: unknown): void {
+  if (error instanceof OperatingError) {
+    send({ kind: 'failed', code: error.code, message: error.message, hint: error.hint });
+  } else {
+    send({ kind: 'failed', code: 'bug', message: error instanceof Error ? (error.stack ?? error.message) : String(error), hint: '' });
+  }
+}
+
+try {
+  const back = await Back.start();
+  port.on('message', (message: ToBack) => {
+    try {
+      if (message.kind === 'flush') return back.flush(message);
+      back.stop();
+      send({ kind: 'stopped' });
+      port.close();
+    } catch (error) {
+      fail(error);
+    }
+  });
+  send({ kind: 'ready', storeBytes: back.storeBytes });
+} catch (error) {
+  fail(error);
+}

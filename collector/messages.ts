@@ -1,0 +1,113 @@
+// What the two threads say to each other. Front (talks to the kernel, never blocks) -> back (names, stores, answers):
+// plain objects and typed arrays by structured clone, a few hundred KB a flush. Nothing here has behaviour.
+
+import type { Config } from '../config/load.js';
+import type { Counters } from '../storage/model/completeness.js';
+import type { Module, NameReason } from '../storage/model/frame.js';
+import type { SeriesInfo } from '../storage/model/series.js';
+import type { StreamInfo } from '../storage/model/stream.js';
+import type { EventColumns, FlushSpan } from '../storage/model/writer.js';
+
+/** Where a frame lies, in `StackTable.frameModules`: an id >= 0 of a module, or one of these. */
+export const KERNEL_FRAME = -1;
+export const UNMAPPED_FRAME = -2;
+export const ANONYMOUS_FRAME = -3;
+
+/** Normalized stacks. **Shape**: stack i has frames [starts[i], starts[i + 1]), leaf first; ends[i] is its enum fk_stack_end.
+ *  **Units**: frameOffsets: byte offset in the module's file, or the address in the kernel (signed, exact); callers'
+ *  offsets are already moved into the call instruction (address - 1). */
+export interface StackTable {
+  readonly starts: Uint32Array;
+  readonly ends: Uint8Array;
+  readonly frameModules: Int32Array;
+  readonly frameOffsets: Float64Array;
+}
+
+/** Rows of one flush. **Shape**: one entry a row in each row* array; -1 in rowUser or rowKernel: no such stack. */
+export interface SampleRows {
+  /** Index in `FlushMessage.streams`. */
+  readonly rowStream: Uint8Array;
+  readonly rowSeries: Uint32Array;
+  readonly rowUser: Int32Array;
+  readonly rowKernel: Int32Array;
+  readonly rowWeight: Float64Array;
+  readonly series: readonly SeriesInfo[];
+  readonly stacks: StackTable;
+}
+
+/** A file that samples fell into for the first time; `fd` is open for reading and becomes the back's to close. */
+export interface OpenedModule {
+  readonly id: number;
+  readonly module: Module;
+  readonly opened: { readonly fd: number } | { readonly reason: NameReason };
+}
+
+export interface KernelSymbol {
+  readonly name: string;
+  readonly address: number;
+  readonly sizeBytes: number;
+  readonly isRegistered: boolean;
+}
+
+export interface FlushMessage {
+  readonly kind: 'flush';
+  readonly sequence: number;
+  readonly span: FlushSpan;
+  /** Streams of this flush with their header counters; rows and events refer to them by index. */
+  readonly streams: readonly { readonly info: StreamInfo; readonly counters: Counters }[];
+  readonly samples: SampleRows;
+  readonly events: readonly { readonly stream: number; readonly columns: EventColumns }[];
+  readonly modules: readonly OpenedModule[];
+  readonly kernelSymbols: readonly KernelSymbol[];
+  /** New kernel modules were mapped: kallsyms must be read again before naming. */
+  readonly hasNewKernelModules: boolean;
+  /** For `status`: name -> value, the unit last in the name. */
+  readonly daemon: Readonly<Record<string, string | number>>;
+}
+
+export interface StopMessage {
+  readonly kind: 'stop';
+}
+
+export type ToBack = FlushMessage | StopMessage;
+
+export interface ReadyMessage {
+  readonly kind: 'ready';
+  readonly storeBytes: number;
+}
+
+/** A flush is in the store (or kept in memory while the disk is full). */
+export interface FlushedMessage {
+  readonly kind: 'flushed';
+  readonly sequence: number;
+  readonly isDurable: boolean;
+  readonly segment: string;
+  readonly bucketStartUnixNs: bigint;
+  readonly droppedFlushes: number;
+  readonly storeBytes: number;
+  /** Time spent naming and writing. */
+  readonly durationMs: number;
+  readonly framesNamed: number;
+  readonly framesTotal: number;
+}
+
+export interface LogMessage {
+  readonly kind: 'log';
+  readonly level: 'error' | 'warn' | 'info' | 'debug';
+  readonly text: string;
+}
+
+export interface FailedMessage {
+  readonly kind: 'failed';
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string;
+}
+
+export type FromBack = ReadyMessage | FlushedMessage | LogMessage | FailedMessage | { readonly kind: 'stopped' };
+
+/** Given to the back thread at its start. */
+export interface BackOptions {
+  readonly config: Config;
+  readonly version: string;
+}

@@ -1,0 +1,153 @@
+// Ring records -> columns of an event stream, as the probe's descriptor says. Records are kept as bytes until the flush,
+// when all that happened until then is known and executables, users and cgroups have their names. Pure.
+
+import type { BtfStruct, BtfType } from '../../elf/btf.js';
+import type { EventField, EventRecordType } from '../../bpf/descriptor.js';
+import { assert } from '../../storage/model/errors.js';
+import type { FieldInfo, StreamInfo } from '../../storage/model/stream.js';
+import type { EventColumns } from '../../storage/model/writer.js';
+
+const TWO32 = 2 ** 32;
+/** Offset of fk_record.ktime_ns in every record. */
+const KTIME_OFFSET = 8;
+
+/** What events are named with. **Units**: startBootNs since boot; a pid is a tgid. */
+export interface EventNaming {
+  executable(tgid: number, startBootNs: number, execId: number): string;
+  startUnixMs(startBootNs: number): number;
+  userName(uid: number): string;
+  cgroupPath(rankedId: bigint): string;
+}
+
+type ReadField = (view: DataView, at: number, naming: EventNaming) => string | number;
+
+interface KnownRecord {
+  readonly sizeBytes: number;
+  /** By the stream's column; undefined where this record has no such field. */
+  readonly columns: readonly (ReadField | undefined)[];
+}
+
+/** Collects one stream's records between two flushes. Several record types may share it: what one lacks is -1 or ''. */
+export class EventCollector {
+  readonly stream: StreamInfo;
+  readonly #records = new Map<string, KnownRecord>();
+  readonly #maxEvents: number;
+  #kept: { readonly record: KnownRecord; readonly bytes: DataView }[] = [];
+  #overLimit = 0;
+
+  /** `types` share a stream; `structs` are their wire structs by name. */
+  constructor(types: readonly EventRecordType[], structs: (name: string) => BtfStruct | undefined, maxEvents: number) {
+    const fields = new Map<string, EventField>();
+    for (const type of types) for (const field of type.fields) fields.set(field.name, field);
+    this.stream = {
+      name: types[0]!.stream,
+      kind: 'event',
+      valueType: types[0]!.valueType,
+      fields: [...fields.values()].map(fieldInfo),
+    };
+    this.#maxEvents = maxEvents;
+    for (const type of types) {
+      const struct = structs(type.struct);
+      assert(struct !== undefined, `the probe's object describes struct ${type.struct}`);
+      const own = new Map(type.fields.map((field) => [field.name, field]));
+      const columns = [...fields.keys()].map((name) => {
+        const field = own.get(name);
+        return field === undefined ? undefined : fieldReader(struct, field);
+      });
+      this.#records.set(type.tag, { sizeBytes: struct.sizeBytes, columns });
+    }
+  }
+
+  /** Keeps a copy of the record. False when its length is not its struct's. */
+  append(tag: string, view: DataView, offset: number, sizeBytes: number): boolean {
+    const record = this.#records.get(tag);
+    if (record === undefined || sizeBytes !== record.sizeBytes) return false;
+    if (this.#kept.length >= this.#maxEvents) {
+      this.#overLimit++;
+      return true;
+    }
+    const start = view.byteOffset + offset;
+    this.#kept.push({ record, bytes: new DataView(view.buffer.slice(start, start + sizeBytes)) });
+    return true;
+  }
+
+  /** What was collected, and how many were over the limit, since the last call. */
+  take(naming: EventNaming, originKtimeNs: bigint): { readonly columns: EventColumns; readonly overLimit: number } {
+    const kept = this.#kept;
+    const timesNs = new Float64Array(kept.length);
+    const columns = this.stream.fields!.map((field, column) => {
+      const values = field.type === 'number' ? new Float64Array(kept.length) : new Array<string>(kept.length);
+      const absent = field.type === 'number' ? -1 : '';
+      kept.forEach(({ record, bytes }, i) => (values[i] = record.columns[column]?.(bytes, 0, naming) ?? absent));
+      return values as Float64Array | string[];
+    });
+    kept.forEach(({ bytes }, i) => (timesNs[i] = Number(bytes.getBigUint64(KTIME_OFFSET, true) - originKtimeNs)));
+    const overLimit = this.#overLimit;
+    this.#kept = [];
+    this.#overLimit = 0;
+    return { columns: { timesNs, columns }, overLimit };
+  }
+}
+
+function fieldInfo(field: EventField): FieldInfo {
+  const isText = ['text', 'arguments', 'executable', 'user', 'cgroup'].includes(field.as);
+  const info = { name: field.name, type: isText ? 'string' : 'number' } as const;
+  return field.unit === undefined ? info : { ...info, unit: field.unit };
+}
+
+function fieldReader(struct: BtfStruct, field: EventField): ReadField {
+  const { offset, type } = memberAt(struct, field.from);
+  switch (field.as) {
+    case 'text':
+      return (view, at) => readText(view, at + offset, type.sizeBytes).split('\0', 1)[0]!;
+    case 'arguments':
+      return (view, at) => readText(view, at + offset, type.sizeBytes).replace(/\0+$/, '').replaceAll('\0', ' ');
+    case 'executable':
+      return (view, at, naming) =>
+        naming.executable(view.getUint32(at + offset + 8, true), readU64(view, at + offset), view.getUint32(at + offset + 12, true));
+    case 'startUnixMs':
+      return (view, at, naming) => naming.startUnixMs(readU64(view, at + offset));
+    case 'user':
+      return (view, at, naming) => naming.userName(view.getUint32(at + offset, true));
+    case 'cgroup':
+      return (view, at, naming) => naming.cgroupPath(view.getBigUint64(at + offset, true));
+    case 'exitStatus':
+      return (view, at) => (view.getUint32(at + offset, true) >>> 8) & 0xff;
+    case 'signal':
+      return (view, at) => view.getUint32(at + offset, true) & 0x7f;
+    case 'number':
+      return numberReader(offset, type);
+  }
+}
+
+/** The member at a dotted path and its offset from the struct's start. Throws when the descriptor names none. */
+function memberAt(struct: BtfStruct, path: string): { readonly offset: number; readonly type: BtfType } {
+  let offset = 0;
+  let type: BtfType = { kind: 'struct', sizeBytes: struct.sizeBytes, struct };
+  for (const name of path.split('.')) {
+    const member = type.kind === 'struct' ? type.struct.members.find((each) => each.name === name) : undefined;
+    assert(member !== undefined, `struct ${struct.name} has a member ${path}`);
+    offset += member.offsetBytes;
+    type = member.type;
+  }
+  return { offset, type };
+}
+
+function numberReader(offset: number, type: BtfType): ReadField {
+  assert(type.kind === 'int', 'a number is read from an integer');
+  const { sizeBytes, isSigned } = type;
+  if (sizeBytes === 8) return (view, at) => readU64(view, at + offset, isSigned);
+  if (sizeBytes === 4) return (view, at) => (isSigned ? view.getInt32(at + offset, true) : view.getUint32(at + offset, true));
+  if (sizeBytes === 2) return (view, at) => (isSigned ? view.getInt16(at + offset, true) : view.getUint16(at + offset, true));
+  return (view, at) => (isSigned ? view.getInt8(at + offset) : view.getUint8(at + offset));
+}
+
+/** Exact below 2^53. */
+function readU64(view: DataView, at: number, isSigned = false): number {
+  const high = isSigned ? view.getInt32(at + 4, true) : view.getUint32(at + 4, true);
+  return high * TWO32 + view.getUint32(at, true);
+}
+
+function readText(view: DataView, at: number, sizeBytes: number): string {
+  return Buffer.from(view.buffer, view.byteOffset + at, sizeBytes).toString('utf8');
+}

@@ -1,0 +1,95 @@
+// One flush on its way into the store: stacks are named, put root first into the trie, and counted. (back)
+
+import * as wire from '../../bpf/generated/wire.js';
+import type { FunctionInfo } from '../../storage/model/frame.js';
+import { cutFunction, noModule } from '../../storage/model/frame.js';
+import type { FlushWriter } from '../../storage/model/writer.js';
+import type { FlushMessage, StackTable } from '../messages.js';
+import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../messages.js';
+import { stackEndText } from '../pipeline/stack-ends.js';
+import type { Symbolizer } from './symbolizer.js';
+
+const unmapped: FunctionInfo = { module: noModule, frameType: 'native', name: '', reason: 'no-mapping' };
+const anonymous: FunctionInfo = { module: noModule, frameType: 'native', name: '', reason: 'anonymous' };
+
+export interface NamedCount {
+  readonly framesNamed: number;
+  readonly framesTotal: number;
+}
+
+/** Adds streams, rows and events of the message to the writer; the caller commits. */
+export function nameFlush(message: FlushMessage, symbolizer: Symbolizer, writer: FlushWriter): NamedCount {
+  const streams = message.streams.map(({ info, counters }) => {
+    const id = writer.streamId(info);
+    writer.header(id, counters);
+    return id;
+  });
+  for (const { stream, columns } of message.events) writer.events(streams[stream]!, columns);
+  const { samples } = message;
+  const series = samples.series.map((info) => writer.seriesId(info));
+  const trie = new StackNamer(samples.stacks, symbolizer, writer);
+  for (let row = 0; row < samples.rowWeight.length; row++) {
+    const node = trie.node(samples.rowUser[row]!, samples.rowKernel[row]!);
+    writer.sample(streams[samples.rowStream[row]!]!, series[samples.rowSeries[row]!]!, node, samples.rowWeight[row]!);
+  }
+  return { framesNamed: trie.framesNamed, framesTotal: trie.framesTotal };
+}
+
+class StackNamer {
+  framesNamed = 0;
+  framesTotal = 0;
+  readonly #stacks: StackTable;
+  readonly #symbolizer: Symbolizer;
+  readonly #writer: FlushWriter;
+  /** User stack -> its leaf's node; the same by kernel stack's end for rows whose kernel stack was cut. */
+  readonly #userNodes = new Map<number, number>();
+
+  constructor(stacks: StackTable, symbolizer: Symbolizer, writer: FlushWriter) {
+    this.#stacks = stacks;
+    this.#symbolizer = symbolizer;
+    this.#writer = writer;
+  }
+
+  /** Node of the leaf: root, then the marker if a part was cut, the user frames, the kernel frames. */
+  node(user: number, kernel: number): number {
+    const userEnd = user < 0 ? wire.FkStackEnd.FK_END_COMPLETE : this.#stacks.ends[user]!;
+    const kernelEnd = kernel < 0 ? wire.FkStackEnd.FK_END_COMPLETE : this.#stacks.ends[kernel]!;
+    const end = userEnd === wire.FkStackEnd.FK_END_COMPLETE ? kernelEnd : userEnd;
+    let node = this.#userNode(user, end);
+    if (kernel >= 0) node = this.#append(node, kernel);
+    return node;
+  }
+
+  #userNode(user: number, end: number): number {
+    const key = user * 256 + end;
+    let node = this.#userNodes.get(key);
+    if (node === undefined) {
+      node = 0;
+      if (end !== wire.FkStackEnd.FK_END_COMPLETE) {
+        node = this.#writer.node(0, this.#writer.functionId(cutFunction(stackEndText(end))));
+      }
+      if (user >= 0) node = this.#append(node, user);
+      this.#userNodes.set(key, node);
+    }
+    return node;
+  }
+
+  #append(from: number, stack: number): number {
+    const { starts, frameModules, frameOffsets } = this.#stacks;
+    let node = from;
+    for (let i = starts[stack + 1]! - 1; i >= starts[stack]!; i--) {
+      const fn = this.#name(frameModules[i]!, frameOffsets[i]!);
+      this.framesTotal++;
+      if (fn.name !== '') this.framesNamed++;
+      node = this.#writer.node(node, this.#writer.functionId(fn));
+    }
+    return node;
+  }
+
+  #name(module: number, offset: number): FunctionInfo {
+    if (module === KERNEL_FRAME) return this.#symbolizer.kernel(offset);
+    if (module === UNMAPPED_FRAME) return unmapped;
+    if (module === ANONYMOUS_FRAME) return anonymous;
+    return this.#symbolizer.user(module, offset);
+  }
+}
