@@ -1,0 +1,51 @@
+// What every answer says about itself: the range it covers and what is missing in it.
+
+import { groupDigits, printable } from '../exporters/formats/text.js';
+import type { Coverage } from '../storage/model/query.js';
+import type { StackCompleteness } from '../storage/model/stacks.js';
+import { formatPercent, formatReasons } from './format.js';
+import { formatRange, rfc3339 } from './window.js';
+
+/** Lines for people. `what` names the counted things: samples, events. */
+export function coverageLines(what: string, coverage: Coverage, stacks?: StackCompleteness): string[] {
+  const { expected, captured, idle, notFired, lost, unexplained, missingBuckets, brokenBlobs } = coverage.completeness;
+  const lostSum = sumOf(lost);
+  const parts = [`${groupDigits(expected)} expected`, `${groupDigits(captured)} captured`];
+  if (what === 'samples') parts.push(`${groupDigits(idle)} idle`, `${groupDigits(notFired)} not fired`);
+  parts.push(`${groupDigits(lostSum)} lost${reasonsIn(lost)}`);
+  parts.push(`${groupDigits(unexplained)} unexplained (${formatPercent(unexplained, expected)})`);
+  const lines = [`range: ${formatRange(coverage)}`, `${what}: ${parts.join(', ')}`];
+  if (stacks !== undefined) lines.push(...stackLines(stacks));
+  if (missingBuckets > 0) lines.push(`missing: ${groupDigits(missingBuckets)} buckets of 10 s hold nothing`);
+  if (brokenBlobs > 0) lines.push(`damaged: ${groupDigits(brokenBlobs)} parts of the store could not be read`);
+  return lines.map(printable);
+}
+
+function stackLines({ complete, cut, framesNamed, framesUnnamed }: StackCompleteness): string[] {
+  const cutSum = sumOf(cut);
+  const frames = framesNamed + sumOf(framesUnnamed);
+  const share = formatPercent(complete, complete + cutSum);
+  return [
+    `stacks: ${groupDigits(complete)} complete (${share}), ${groupDigits(cutSum)} cut${reasonsIn(cut)}`,
+    `frames: ${formatPercent(framesNamed, frames)} named${reasonsIn(framesUnnamed, 'unnamed: ')}`,
+  ];
+}
+
+function reasonsIn(counts: Readonly<Record<string, number>>, title = ''): string {
+  return sumOf(counts) === 0 ? '' : ` (${title}${formatReasons(counts)})`;
+}
+
+/** The same for machines. Times are RFC 3339 in UTC. */
+export function coverageJson(coverage: Coverage, stacks?: StackCompleteness): Record<string, unknown> {
+  return {
+    from: rfc3339(coverage.fromUnixNs),
+    to: rfc3339(coverage.toUnixNs),
+    buckets: coverage.buckets,
+    completeness: coverage.completeness,
+    ...(stacks !== undefined && { stacks }),
+  };
+}
+
+function sumOf(counts: Readonly<Record<string, number>>): number {
+  return Object.values(counts).reduce((sum, count) => sum + count, 0);
+}
