@@ -1,0 +1,32 @@
+// Bounded reads of an open file, by descriptor, into one buffer that all readers of this thread share.
+
+import { closeSync, readSync } from 'node:fs';
+import type { ReadAt } from '../../elf/elf-file.js';
+
+let scratch = new Uint8Array(1 << 16);
+
+/** Reads the file from `origin` on. A failing read gives no bytes; what was read is valid until any reader reads again. */
+export function fileReader(fd: number, origin = 0): ReadAt {
+  return (position, length) => {
+    if (length > scratch.length) scratch = new Uint8Array(length);
+    let done = 0;
+    try {
+      while (done < length) {
+        const count = readSync(fd, scratch, done, length - done, origin + position + done);
+        if (count === 0) break;
+        done += count;
+      }
+    } catch {
+      // The bytes before the error are as good as those before the end of the file.
+    }
+    return scratch.subarray(0, done);
+  };
+}
+
+export function closeFile(fd: number): void {
+  try {
+    closeSync(fd);
+  } catch {
+    // Nothing was written: there is nothing to lose.
+  }
+}

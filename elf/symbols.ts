@@ -1,0 +1,209 @@
+// Function symbols of an ELF file: .symtab and .dynsym, laid flat into sorted, disjoint ranges in typed arrays, 13 bytes
+// each; names stay in the file until asked for. Source: System V gABI, chapter 4, "Symbol Table".
+//
+// Where symbols overlap, the one that begins last wins, and after its end the enclosing one goes on:
+//
+//   outer  |--------------------|          outer | inner | outer | (gap) | guess ..... next or end of section
+//   inner         |-----|            ->
+//
+// Of several that begin at one address: sized before unsized, global before local before weak, long before short, then the
+// shortest name, then the alphabet; .dynsym counts only where .symtab has none. A symbol without a size reaches to the next symbol, at most
+// to the end of its section, and only where no sized one is; it is marked as a guess.
+
+import type { ElfFile, ElfSection, ReadAt } from './elf-file.js';
+import { fileOffsetToAddress, readCString, readSection, readSigned64, sectionType, segmentType, viewOf } from './elf-file.js';
+import { SymbolColumns, lastAtOrBelow, layFlat, symbolFlag } from './symbol-ranges.js';
+
+export type SymbolsReason = 'no-symbols' | 'over-budget';
+
+const maxTableBytes = 64 << 20;
+const maxNameTableBytes = 2 ** 40;
+const maxNameBytes = 4096;
+const firstReadBytes = 256;
+const entryBytes = 24;
+const chunkBytes = entryBytes * 10_000;
+const typeFunction = 2;
+const typeIndirectFunction = 10;
+const firstReservedSection = 0xff00;
+
+/** Reads both symbol tables. **Limits**: 64 MB a table, 2^21 functions a file: beyond it `over-budget`. */
+export function readSymbols(read: ReadAt, file: ElfFile): SymbolTable | { readonly reason: SymbolsReason } {
+  const loads = file.segments.filter((s) => s.type === segmentType.load);
+  const base = loads.reduce((lowest, s) => Math.min(lowest, s.address), Infinity);
+  if (base === Infinity) return { reason: 'no-symbols' };
+  const columns = new SymbolColumns();
+  const names: NameTable[] = [];
+  for (const [type, flag] of [[sectionType.symbols, 0], [sectionType.dynamicSymbols, symbolFlag.dynamic]] as const) {
+    const section = file.sections.find((s) => s.type === type);
+    const strings = section && file.sections[section.link];
+    const isUsable = strings !== undefined && strings.sizeBytes <= maxNameTableBytes;
+    names.push({ section: isUsable ? strings : undefined, bytes: undefined });
+    if (section === undefined || !isUsable) continue;
+    if (section.sizeBytes > maxTableBytes || !collect(read, file, section, { base, flag, columns })) {
+      return { reason: 'over-budget' };
+    }
+  }
+  if (columns.count === 0) return { reason: 'no-symbols' };
+  return new SymbolTable(file, base, layFlat(columns), names);
+}
+
+interface NameTable {
+  readonly section: ElfSection | undefined;
+  /** The whole string table, once kept. */
+  bytes: Uint8Array | undefined;
+}
+
+export interface SymbolRange {
+  /** Virtual addresses, [start, end). */
+  readonly start: number;
+  readonly end: number;
+  readonly isGuess: boolean;
+}
+
+export class SymbolTable {
+  readonly #file: ElfFile;
+  readonly #base: number;
+  readonly #columns: SymbolColumns;
+  readonly #aliases: Uint32Array;
+  readonly #names: readonly NameTable[];
+
+  /** Use `readSymbols`. */
+  constructor(file: ElfFile, base: number, ranges: { columns: SymbolColumns; aliases: Uint32Array }, names: NameTable[]) {
+    this.#file = file;
+    this.#base = base;
+    this.#columns = ranges.columns;
+    this.#aliases = ranges.aliases;
+    this.#names = names;
+  }
+
+  /** Ranges, not symbols: aliases share one, and a symbol around another one has two. */
+  get count(): number {
+    return this.#columns.count;
+  }
+
+  /** Bytes held in typed arrays. */
+  get keptBytes(): number {
+    const names = this.#names.reduce((sum, { bytes }) => sum + (bytes?.byteLength ?? 0), 0);
+    return this.#columns.byteLength + this.#aliases.byteLength + names;
+  }
+
+  /** Bytes of the string tables that names are read from. */
+  get nameBytes(): number {
+    return this.#names.reduce((sum, { section }) => sum + (section?.sizeBytes ?? 0), 0);
+  }
+
+  /** Virtual address of a place in the file, see `fileOffsetToAddress`. */
+  addressOf(fileOffset: number): number | undefined {
+    return fileOffsetToAddress(this.#file, fileOffset);
+  }
+
+  /** The range that covers this virtual address, or -1. */
+  find(address: number): number {
+    const index = lastAtOrBelow(this.#columns.starts, this.count, address - this.#base);
+    return index >= 0 && address - this.#base < this.#columns.ends[index]! ? index : -1;
+  }
+
+  range(index: number): SymbolRange {
+    return {
+      start: this.#base + this.#columns.starts[index]!,
+      end: this.#base + this.#columns.ends[index]!,
+      isGuess: (this.#columns.flags[index]! & symbolFlag.guess) !== 0,
+    };
+  }
+
+  /** Equal for all ranges of one function. */
+  functionId(index: number): number {
+    return this.#columns.names[index]! * 256 + this.#columns.flags[index]!;
+  }
+
+  /** Where the code between two symbols begins that this uncovered address lies in; undefined before the first. */
+  gapStart(address: number): number | undefined {
+    const index = lastAtOrBelow(this.#columns.starts, this.count, address - this.#base);
+    return index < 0 ? undefined : this.#base + this.#columns.ends[index]!;
+  }
+
+  /** Its name without the version (`memcpy@@GLIBC_2.14`), at most 4 KB; '' when it cannot be read. */
+  name(index: number, read: ReadAt): string {
+    const reference = this.#columns.names[index]!;
+    const flags = this.#columns.flags[index]!;
+    const table = this.#names[(flags & symbolFlag.dynamic) === 0 ? 0 : 1]!;
+    if ((flags & symbolFlag.aliases) === 0) return nameAt(read, table, reference);
+    let best = '';
+    for (let i = 1; i <= this.#aliases[reference]!; i++) {
+      const name = nameAt(read, table, this.#aliases[reference + i]!);
+      const isShorter = name.length < best.length || (name.length === best.length && name < best);
+      if (best === '' || (name !== '' && isShorter)) best = name;
+    }
+    return best;
+  }
+
+  /** Reads the names' string tables as a whole, so that `name` needs no file any more. False when they cannot be read. */
+  keepNames(read: ReadAt): boolean {
+    for (const table of this.#names) {
+      if (table.section === undefined) continue;
+      table.bytes ??= readSection(read, table.section, table.section.sizeBytes);
+      if (table.bytes === undefined) return false;
+    }
+    return true;
+  }
+}
+
+/** Adds the functions of one table; false when there are too many.
+ *  An entry: u32 name, u8 binding << 4 | type, u8 visibility, u16 section, u64 value, u64 size. */
+function collect(
+  read: ReadAt, file: ElfFile, section: ElfSection, into: { base: number; flag: number; columns: SymbolColumns },
+): boolean {
+  const { base, flag, columns } = into;
+  for (let done = 0; done + entryBytes <= section.sizeBytes; done += chunkBytes) {
+    const bytes = read(section.offset + done, Math.min(chunkBytes, section.sizeBytes - done));
+    const view = viewOf(bytes);
+    for (let at = 0; at + entryBytes <= bytes.length; at += entryBytes) {
+      const info = bytes[at + 4]!;
+      const type = info & 15;
+      if (type !== typeFunction && type !== typeIndirectFunction) continue;
+      const sectionIndex = view.getUint16(at + 6, true);
+      const name = view.getUint32(at, true);
+      const address = readSigned64(view, at + 8);
+      const start = address - base;
+      if (sectionIndex === 0 || name === 0 || address === 0 || !(start >= 0 && start < 2 ** 32 - 1)) continue;
+      const sizeBytes = view.getUint32(at + 20, true) !== 0 ? 2 ** 32 : view.getUint32(at + 16, true);
+      const end = sizeBytes > 0 ? start + sizeBytes : limitOf(file, sectionIndex, address) - base;
+      if (end <= start) continue;
+      const guess = sizeBytes === 0 ? symbolFlag.guess : 0;
+      const flags = flag | guess | bindingFlag(info >>> 4);
+      if (!columns.push(start, Math.min(end, 2 ** 32 - 1), name, flags)) return false;
+    }
+    if (bytes.length === 0) break;
+  }
+  return true;
+}
+
+/** How far a symbol without a size may reach: the end of its section, else of its segment; 0 when it lies in neither. */
+function limitOf(file: ElfFile, sectionIndex: number, address: number): number {
+  const section = sectionIndex < firstReservedSection ? file.sections[sectionIndex] : undefined;
+  if (section !== undefined) return section.address + section.sizeBytes;
+  const segment = file.segments.find((s) => s.type === segmentType.load && address >= s.address
+    && address < s.address + s.memorySizeBytes);
+  return segment === undefined ? 0 : segment.address + segment.memorySizeBytes;
+}
+
+/** STB_LOCAL 0, STB_WEAK 2; global and what is like it (unique) carry no flag. */
+function bindingFlag(binding: number): number {
+  return binding === 0 ? symbolFlag.local : binding === 2 ? symbolFlag.weak : 0;
+}
+
+function nameAt(read: ReadAt, table: NameTable, offset: number): string {
+  if (table.section === undefined || offset >= table.section.sizeBytes) return '';
+  if (table.bytes !== undefined) return withoutVersion(readCString(table.bytes, offset, maxNameBytes));
+  const left = table.section.sizeBytes - offset;
+  let bytes = read(table.section.offset + offset, Math.min(left, firstReadBytes));
+  if (bytes.length === firstReadBytes && !bytes.includes(0)) {
+    bytes = read(table.section.offset + offset, Math.min(left, maxNameBytes));
+  }
+  return withoutVersion(readCString(bytes, 0, maxNameBytes));
+}
+
+function withoutVersion(name: string): string {
+  const at = name.indexOf('@');
+  return at > 0 ? name.slice(0, at) : name;
+}
