@@ -1,0 +1,101 @@
+// A probe in the kernel, from its last attach to its end: gate, globals, maps, programs.
+
+import { closeObject, destroyLink, programFd, structSize, type LinkHandle } from '../ffi/libbpf.js';
+import { closeFd } from '../ffi/libc.js';
+import { setPerfEventProgram } from '../ffi/perf-event.js';
+import { OperatingError, assert, type OperatingErrorCode } from '../storage/model/errors.js';
+import { readFdInfo } from './fd-info.js';
+import { Globals } from './globals.js';
+import type { HookFailure } from './hook-plan.js';
+import type { BpfMap } from './map.js';
+import { collectMaps, type ConfiguredObject, type ObjectMaps } from './object.js';
+import type { AttachedObject } from './trial.js';
+
+export class LoadedProbe {
+  readonly name: string;
+  /** Hooks that were given up, and why: one line each. */
+  readonly notes: readonly string[];
+  readonly globals: Globals;
+  readonly #object: ConfiguredObject;
+  readonly #links: readonly LinkHandle[];
+  readonly #maps: ObjectMaps;
+  #isOpen = true;
+
+  /** Takes the attached object over, also when it throws. **Errors**: throws CallError. */
+  constructor(name: string, { object, links }: AttachedObject, notes: readonly string[]) {
+    this.name = name;
+    this.notes = notes;
+    this.#object = object;
+    this.#links = links;
+    try {
+      this.#maps = collectMaps(object);
+      this.globals = new Globals(object.handle);
+    } catch (error) {
+      for (const link of links) destroyLink(link);
+      closeObject(object.handle);
+      throw error;
+    }
+  }
+
+  /** Lets a program run at each overflow of a perf event. The event holds the program: close it before, or with, the probe.
+   *  **Errors**: `bpf-failed`. */
+  attachPerfEvent(program: string, perfFd: number): void {
+    const handle = this.#object.programs.get(program);
+    assert(handle !== undefined, `probe ${this.name} has loaded program ${program}`);
+    const errno = setPerfEventProgram(perfFd, programFd(handle));
+    if (errno !== undefined) throw probeError(this.name, { program, errno, reason: 'cannot be attached to a perf event' });
+  }
+
+  /** Lets the programs work, which until now return at once. Call it after the last attach. */
+  openGate(): void {
+    Atomics.store(this.globals.u32('fk_enabled'), 0, 1);
+  }
+
+  /** **Errors**: a name that the object does not have is an assertion. */
+  map(name: string): BpfMap {
+    const map = this.#maps.byName.get(name);
+    assert(map !== undefined, `probe ${this.name} has a map ${name}`);
+    return map;
+  }
+
+  /** Size of a struct in the object's own types; undefined when it has none of that name. **Units**: bytes. */
+  structSize(name: string): number | undefined {
+    return structSize(this.#object.handle, name);
+  }
+
+  /** Those in the kernel, with their ids there. */
+  programs(): readonly { readonly name: string; readonly id: number; readonly fd: number }[] {
+    return [...this.#object.programs].map(([name, handle]) => {
+      const fd = programFd(handle);
+      return { name, id: Number(readFdInfo(fd)['prog_id'] ?? 0), fd };
+    });
+  }
+
+  /** What maps and programs are charged for. **Units**: bytes. */
+  kernelMemoryBytes(): number {
+    const maps = [...this.#maps.byName.values()].flatMap((map) => [map, ...map.innerMaps]);
+    const fds = new Set([...maps, ...this.programs()].map(({ fd }) => fd));
+    return [...fds].reduce((sum, fd) => sum + Number(readFdInfo(fd)['memlock'] ?? 0), 0);
+  }
+
+  /** Detaches and unloads; views of globals and maps must not be touched any more. */
+  close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    for (const link of this.#links) destroyLink(link);
+    this.globals.close();
+    for (const fd of this.#maps.ownFds) closeFd(fd);
+    closeObject(this.#object.handle);
+  }
+}
+
+/** What a refused hook means for the user. */
+export function probeError(probe: string, { program, errno, reason }: HookFailure): OperatingError {
+  return new OperatingError(errorCode(errno), `probe ${probe}: ${program} cannot be used: ${errno}, ${reason}`);
+}
+
+/** ESRCH: the kernel has no such tracepoint. EACCES is the verifier's word, not that of permissions. */
+function errorCode(errno: string): OperatingErrorCode {
+  if (errno === 'EPERM') return 'no-privilege';
+  return ['ESRCH', 'EOPNOTSUPP', 'ENOTSUPP', 'ENOSYS'].includes(errno) ? 'kernel-unsupported' : 'bpf-failed';
+}

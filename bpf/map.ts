@@ -1,0 +1,184 @@
+// One BPF map by its descriptor: look-up, update, emptying in batches, the maps inside a map.
+// Source: bpf(2); kernel/bpf/hashtab.c for what a batch is.
+
+import { assert } from '../storage/model/errors.js';
+import {
+  deleteElement,
+  lookupElement,
+  possibleCpus,
+  takeBatch,
+  updateElement,
+  type MapShape,
+} from '../ffi/libbpf.js';
+import { MemoryMap, pageSizeBytes } from '../ffi/memory-map.js';
+
+/** enum bpf_map_type, as far as it is used here. */
+export const mapType = { hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruPercpuHash: 10, arrayOfMaps: 12, ringbuf: 27 } as const;
+
+const perCpuTypes: readonly number[] = [mapType.percpuHash, mapType.percpuArray, mapType.lruPercpuHash];
+
+/** Room for one read of the next batch; hash buckets are seldom longer. */
+const BATCH_ENTRIES = 256;
+
+export class BpfMap {
+  readonly name: string;
+  readonly fd: number;
+  readonly type: number;
+  /** **Units**: bytes; so is valueSize, of one value: a per-CPU map holds one for each possible CPU. */
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly maxEntries: number;
+  readonly #inner: readonly BpfMap[];
+
+  constructor(name: string, fd: number, shape: Omit<MapShape, 'flags'>, inner: readonly BpfMap[] = []) {
+    this.name = name;
+    this.fd = fd;
+    this.type = shape.type;
+    this.keySize = shape.keySize;
+    this.valueSize = shape.valueSize;
+    this.maxEntries = shape.maxEntries;
+    this.#inner = inner;
+  }
+
+  /** Of an array of maps. */
+  inner(index: number): BpfMap {
+    const map = this.#inner[index];
+    assert(map !== undefined, `map ${this.name} has a map ${index} inside`);
+    return map;
+  }
+
+  get innerMaps(): readonly BpfMap[] {
+    return this.#inner;
+  }
+
+  /** What look-up and update move: of a per-CPU map, the values of all possible CPUs, 8-byte aligned each. */
+  get elementSize(): number {
+    return this.isPerCpu ? valueStride(this.valueSize) * possibleCpus() : this.valueSize;
+  }
+
+  get isPerCpu(): boolean {
+    return perCpuTypes.includes(this.type);
+  }
+
+  /** Undefined when the key is not there. **Errors**: throws CallError. */
+  lookup(key: Uint8Array): Uint8Array | undefined {
+    assert(key.byteLength === this.keySize, `keys of ${this.name} have ${this.keySize} bytes`);
+    const value = new Uint8Array(this.elementSize);
+    return lookupElement(this.fd, key, value) ? value : undefined;
+  }
+
+  /** **Errors**: throws CallError (`E2BIG`: the map is full). */
+  update(key: Uint8Array, value: Uint8Array): void {
+    assert(key.byteLength === this.keySize, `keys of ${this.name} have ${this.keySize} bytes`);
+    assert(value.byteLength === this.elementSize, `values of ${this.name} have ${this.elementSize} bytes`);
+    updateElement(this.fd, key, value);
+  }
+
+  /** False when it was not there. **Errors**: throws CallError. */
+  delete(key: Uint8Array): boolean {
+    assert(key.byteLength === this.keySize, `keys of ${this.name} have ${this.keySize} bytes`);
+    return deleteElement(this.fd, key);
+  }
+
+  /** The values of an array map that was declared BPF_F_MMAPABLE; element i begins at i * round up to 8 (valueSize). */
+  mapValues(): MemoryMap {
+    const bytes = valueStride(this.valueSize) * this.maxEntries;
+    const lengthBytes = Math.ceil(bytes / pageSizeBytes) * pageSizeBytes;
+    return new MemoryMap(this.fd, { lengthBytes, offsetBytes: 0, isWritable: true });
+  }
+
+  /** Takes all entries out of a hash map into `into`, whose former content is gone.
+   *  **Shape**: entry i has its key at i * keySize and its value at i * valueSize; both valid until `into` is used again.
+   *  **Limits**: a map that is written to meanwhile: at most maxEntries are taken.
+   *  **Errors**: throws CallError. */
+  drainBatch(into: BatchBuffer): Batch {
+    const cursor = new Uint8Array(8);
+    const count = new Uint32Array(1);
+    let total = 0;
+    let wanted = Math.min(BATCH_ENTRIES, this.maxEntries);
+    let isFirst = true;
+    assert(into.keySize === this.keySize && into.valueSize === this.valueSize, `the buffer fits map ${this.name}`);
+    while (total < this.maxEntries) {
+      into.reserve(total + wanted);
+      count[0] = into.capacity - total;
+      const { keys, values } = into.from(total);
+      const outcome = takeBatch(this.fd, { from: isFirst ? undefined : cursor, next: cursor, keys, values, count });
+      if (outcome === 'ENOSPC') {
+        if (wanted >= this.maxEntries) break;
+        wanted = Math.min(wanted * 2, this.maxEntries);
+        continue;
+      }
+      isFirst = false;
+      total += count[0];
+      if (outcome === 'end') break;
+    }
+    return into.take(total);
+  }
+}
+
+export interface Batch {
+  readonly count: number;
+  readonly keys: Uint8Array;
+  readonly values: Uint8Array;
+}
+
+/** Room for what drainBatch() takes out of maps of one shape, used again and again. It grows by doubling to what such a
+ *  map can hold, and halves when seven eighths of it were not needed. */
+export class BatchBuffer {
+  readonly keySize: number;
+  readonly valueSize: number;
+  readonly #maxEntries: number;
+  #capacity: number;
+  #keys: Uint8Array;
+  #values: Uint8Array;
+
+  constructor(map: BpfMap) {
+    this.keySize = map.keySize;
+    this.valueSize = map.valueSize;
+    this.#maxEntries = map.maxEntries;
+    this.#capacity = Math.min(BATCH_ENTRIES, map.maxEntries);
+    this.#keys = new Uint8Array(this.#capacity * this.keySize);
+    this.#values = new Uint8Array(this.#capacity * this.valueSize);
+  }
+
+  /** Entries there is room for. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  /** Makes room for so many, keeping what is there; never more than a map can hold. */
+  reserve(entries: number): void {
+    if (Math.min(entries, this.#maxEntries) <= this.#capacity) return;
+    const { keys, values } = this.from(0);
+    this.#resize(Math.min(Math.max(entries, 2 * this.#capacity), this.#maxEntries));
+    this.#keys.set(keys);
+    this.#values.set(values);
+  }
+
+  /** The room that begins with an entry. */
+  from(entry: number): { readonly keys: Uint8Array; readonly values: Uint8Array } {
+    return {
+      keys: this.#keys.subarray(entry * this.keySize),
+      values: this.#values.subarray(entry * this.valueSize),
+    };
+  }
+
+  /** The first `count` entries. */
+  take(count: number): Batch {
+    const keys = this.#keys.subarray(0, count * this.keySize);
+    const values = this.#values.subarray(0, count * this.valueSize);
+    if (this.#capacity > BATCH_ENTRIES && count < this.#capacity / 8) this.#resize(this.#capacity >> 1);
+    return { count, keys, values };
+  }
+
+  #resize(capacity: number): void {
+    this.#capacity = capacity;
+    this.#keys = new Uint8Array(capacity * this.keySize);
+    this.#values = new Uint8Array(capacity * this.valueSize);
+  }
+}
+
+/** Values of an array map, and each CPU's value of a per-CPU map, begin at multiples of 8. */
+export function valueStride(valueSize: number): number {
+  return Math.ceil(valueSize / 8) * 8;
+}

@@ -1,0 +1,131 @@
+// A BPF object between file and kernel: opened, told which programs and sizes to load with, and its maps collected
+// after the load. The maps inside an array of maps are made here unless the object brings its own.
+
+import { assert } from '../storage/model/errors.js';
+import {
+  closeObject,
+  createMap,
+  findMap,
+  innerMap,
+  lookupElement,
+  mapFd,
+  mapShape,
+  mapsOf,
+  openObject,
+  programsOf,
+  setAutoload,
+  setMaxEntries,
+  updateElement,
+  type MapShape,
+  type ObjectHandle,
+  type ProgramHandle,
+} from '../ffi/libbpf.js';
+import { readFdInfo } from './fd-info.js';
+import { BpfMap, mapType } from './map.js';
+import { writeRodata, type RodataValue } from './rodata.js';
+
+export interface ObjectOptions {
+  readonly objectPath: string;
+  /** Constants by name. */
+  readonly rodata: Readonly<Record<string, RodataValue>>;
+  /** By map name. For an array of maps: of each map inside it; those that the object brings are called NAME_INDEX. */
+  readonly maxEntries: Readonly<Record<string, number>>;
+}
+
+export interface ConfiguredObject {
+  readonly handle: ObjectHandle;
+  /** Those that will be loaded, by name. */
+  readonly programs: ReadonlyMap<string, ProgramHandle>;
+  /** Array of maps -> the shape of its maps; libbpf forgets it at the load. */
+  readonly innerShapes: ReadonlyMap<string, MapShape>;
+}
+
+/** Opens an object so that only the named programs will be loaded. **Errors**: throws CallError. */
+export function openConfigured(options: ObjectOptions, programNames: readonly string[]): ConfiguredObject {
+  const handle = openObject(options.objectPath);
+  try {
+    const programs = new Map<string, ProgramHandle>();
+    for (const program of programsOf(handle)) {
+      const isWanted = programNames.includes(program.name);
+      setAutoload(program.handle, isWanted);
+      if (isWanted) programs.set(program.name, program.handle);
+    }
+    for (const name of programNames) assert(programs.has(name), `the BPF object has a program ${name}`);
+    writeRodata(handle, options.rodata);
+    for (const [name, entries] of Object.entries(options.maxEntries)) sizeMap(handle, name, entries);
+    const innerShapes = new Map<string, MapShape>();
+    for (const { name, handle: map } of mapsOf(handle)) {
+      const inner = innerMap(map);
+      if (inner === undefined) continue;
+      const shape = mapShape(inner);
+      innerShapes.set(name, { ...shape, maxEntries: options.maxEntries[name] ?? shape.maxEntries });
+    }
+    return { handle, programs, innerShapes };
+  } catch (error) {
+    closeObject(handle);
+    throw error;
+  }
+}
+
+/** Maps inside an array of maps are found by name: libbpf 1.1 crashes when the template itself is sized. */
+function sizeMap(object: ObjectHandle, name: string, entries: number): void {
+  const map = findMap(object, name);
+  assert(map !== undefined, `the BPF object has a map ${name}`);
+  if (innerMap(map) === undefined) return setMaxEntries(map, entries);
+  for (let index = 0; index < mapShape(map).maxEntries; index++) {
+    const own = findMap(object, `${name}_${index}`);
+    if (own !== undefined) setMaxEntries(own, entries);
+  }
+}
+
+export interface ObjectMaps {
+  readonly byName: ReadonlyMap<string, BpfMap>;
+  /** Descriptors made here: the object does not close them. */
+  readonly ownFds: readonly number[];
+}
+
+/** After the load. **Errors**: throws CallError. */
+export function collectMaps({ handle, innerShapes }: ConfiguredObject): ObjectMaps {
+  const byName = new Map<string, BpfMap>();
+  const byId = new Map<number, BpfMap>();
+  const ownFds: number[] = [];
+  for (const { name, handle: map } of mapsOf(handle)) {
+    const plain = new BpfMap(name, mapFd(map), mapShape(map));
+    byName.set(name, plain);
+    byId.set(Number(readFdInfo(plain.fd)['map_id']), plain);
+  }
+  for (const [name, shape] of innerShapes) {
+    const outer = byName.get(name);
+    assert(outer?.type === mapType.arrayOfMaps, `map ${name} is an array of maps`);
+    const inner = Array.from({ length: outer.maxEntries }, (_, index) => {
+      const present = presentMap(outer, index, byId);
+      assert(
+        present === undefined || present.maxEntries === shape.maxEntries,
+        `map ${index} of ${name} is as large as asked for`,
+      );
+      if (present !== undefined) return present;
+      const made = makeInner(outer, index, shape);
+      ownFds.push(made.fd);
+      return made;
+    });
+    byName.set(name, new BpfMap(name, outer.fd, outer, inner));
+  }
+  return { byName, ownFds };
+}
+
+function presentMap(outer: BpfMap, index: number, byId: ReadonlyMap<number, BpfMap>): BpfMap | undefined {
+  const id = new Uint32Array(1);
+  const isThere = lookupElement(outer.fd, u32Bytes(index), new Uint8Array(id.buffer));
+  return isThere ? byId.get(id[0] ?? 0) : undefined;
+}
+
+function makeInner(outer: BpfMap, index: number, shape: MapShape): BpfMap {
+  const name = `${outer.name.slice(0, 12)}_${index}`;
+  const fd = createMap(name, shape);
+  updateElement(outer.fd, u32Bytes(index), u32Bytes(fd));
+  return new BpfMap(name, fd, shape);
+}
+
+function u32Bytes(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
+}

@@ -1,0 +1,110 @@
+// One try to load and attach a set of hooks. When the kernel refuses the set, each program is loaded alone with a
+// verifier log, so that the culprits, and what was wrong with them, come out of the real thing.
+
+import { CallError } from '../ffi/errno.js';
+import {
+  attachProgram,
+  closeObject,
+  destroyLink,
+  loadObject,
+  setLog,
+  setVerifierLog,
+  type LinkHandle,
+  type LogLevel,
+} from '../ffi/libbpf.js';
+import type { Hook } from './descriptor.js';
+import type { HookFailure } from './hook-plan.js';
+import { openConfigured, type ConfiguredObject, type ObjectOptions } from './object.js';
+
+const VERIFIER_LOG_BYTES = 1 << 22;
+const KEPT_WARNINGS = 16;
+
+export interface TrialOptions extends ObjectOptions {
+  /** 0: nothing of libbpf's own log; 1: warnings, information and the verifier's log; 2: everything. */
+  readonly verbosity: number;
+  readonly log: (level: LogLevel, line: string) => void;
+}
+
+export interface AttachedObject {
+  readonly object: ConfiguredObject;
+  readonly links: readonly LinkHandle[];
+}
+
+export type TrialResult = AttachedObject | { readonly failures: readonly HookFailure[] };
+
+/** Leaves nothing behind when it fails.
+ *  **Errors**: throws CallError when the object cannot be loaded although each of its programs alone can. */
+export function tryHooks(options: TrialOptions, hooks: readonly Hook[]): TrialResult {
+  const warnings = listenToLibbpf(options);
+  const object = openConfigured(options, hooks.map(({ program }) => program));
+  try {
+    loadObject(object.handle);
+  } catch (error) {
+    closeObject(object.handle);
+    const failures = hooks.flatMap((hook) => loadAlone(options, hook.program) ?? []);
+    if (failures.length > 0 || !(error instanceof CallError)) return { failures };
+    throw new CallError(warnings.at(-1) ?? error.operation, error.errno);
+  }
+  const links: LinkHandle[] = [];
+  const failures: HookFailure[] = [];
+  for (const { program, attach } of hooks) {
+    const handle = object.programs.get(program);
+    if (attach !== 'auto' || handle === undefined) continue;
+    try {
+      links.push(attachProgram(handle));
+    } catch (error) {
+      failures.push({ program, errno: errnoOf(error), reason: warnings.at(-1) ?? 'cannot be attached' });
+    }
+  }
+  if (failures.length === 0) return { object, links };
+  for (const link of links) destroyLink(link);
+  closeObject(object.handle);
+  return { failures };
+}
+
+/** Undefined when it loads. */
+function loadAlone(options: TrialOptions, program: string): HookFailure | undefined {
+  const warnings = listenToLibbpf(options);
+  const text = Buffer.alloc(VERIFIER_LOG_BYTES);
+  const object = openConfigured(options, [program]);
+  try {
+    const handle = object.programs.get(program);
+    if (handle !== undefined) setVerifierLog(handle, text);
+    loadObject(object.handle);
+    return undefined;
+  } catch (error) {
+    const end = text.indexOf(0);
+    const lines = text.toString('utf8', 0, end < 0 ? text.length : end).split('\n');
+    if (options.verbosity > 0) for (const line of lines) if (line !== '') options.log('debug', line);
+    const reason = lastVerifierLine(lines) ?? firstWarningOf(program, warnings) ?? 'cannot be loaded';
+    return { program, errno: errnoOf(error), reason };
+  } finally {
+    closeObject(object.handle);
+  }
+}
+
+/** The line of a verifier log that says what was wrong: the last that is no statistics. */
+export function lastVerifierLine(lines: readonly string[]): string | undefined {
+  const spoken = lines.filter((line) => line.trim() !== '' && !/^(processed|verification time|stack depth) /.test(line));
+  return spoken.at(-1)?.trim();
+}
+
+/** The first warning of a chain names the cause; those after it, what could not go on. */
+function firstWarningOf(program: string, warnings: readonly string[]): string | undefined {
+  return warnings.find((line) => line.includes(`'${program}'`)) ?? warnings[0];
+}
+
+/** Collects libbpf's latest warnings, and passes its log on as far as the verbosity goes. */
+function listenToLibbpf({ verbosity, log }: TrialOptions): readonly string[] {
+  const warnings: string[] = [];
+  setLog(verbosity >= 2 ? 'debug' : verbosity === 1 ? 'info' : 'warn', (level, line) => {
+    if (level === 'warn' && warnings.push(line) > KEPT_WARNINGS) warnings.shift();
+    if (verbosity > 0) log(level, line);
+  });
+  return warnings;
+}
+
+function errnoOf(error: unknown): string {
+  if (error instanceof CallError) return error.errno;
+  throw error;
+}
