@@ -10,6 +10,8 @@
 #define CGROUP_RANK_SHIFT 56
 #define CGROUP_RANK_NONE (CGROUP_V1_RANKS + 1)
 #define CGROUP_LINKS_MAX 16
+/* Of struct cgrp_cset_link: two pointers, two list_heads. */
+#define CGROUP_LINK_WORDS 6
 
 /* Hierarchy ids of systemd, memory and cpu, as in /proc/self/cgroup; 0 = not mounted. */
 const volatile __u32 fk_cgroup_hierarchies[CGROUP_V1_RANKS];
@@ -32,21 +34,31 @@ static __always_inline __u64 cgroup_ranked_id(struct cgroup *cgroup, __u32 rank)
 	return BPF_CORE_READ(cgroup, kn, id) | (__u64)rank << CGROUP_RANK_SHIFT;
 }
 
+/* One step of the walk: the cgroup of the link that holds `node`, and the next node. One read for both, as reads are
+ * what the walk costs. */
+static __always_inline struct cgroup *follow_link(struct list_head **node)
+{
+	const __u32 next_offset = bpf_core_field_offset(struct cgrp_cset_link, cgrp_link.next);
+	__u64 link[CGROUP_LINK_WORDS] = {};
+	void *bytes = link;
+
+	bpf_probe_read_kernel(link, sizeof(link), (void *)*node - next_offset);
+	*node = *(struct list_head **)(bytes + next_offset);
+	return *(struct cgroup **)(bytes + bpf_core_field_offset(struct cgrp_cset_link, cgrp));
+}
+
 /* The walk over the task's cgroups, one link per mounted hierarchy. Bounded: what lies beyond CGROUP_LINKS_MAX
  * hierarchies is not looked at. */
 static __always_inline __u64 cgroup_v1_id(struct css_set *set)
 {
-	struct list_head *head = &set->cgrp_links, *node = head;
-	struct cgroup *cgroup, *best = NULL;
+	struct list_head *head = &set->cgrp_links, *node = BPF_CORE_READ(set, cgrp_links.next);
 	__u32 best_rank = CGROUP_RANK_NONE, rank;
-	struct cgrp_cset_link *link;
+	struct cgroup *cgroup, *best = NULL;
 
 	for (int i = 0; i < CGROUP_LINKS_MAX && best_rank > 1; i++) {
-		node = BPF_CORE_READ(node, next);
 		if (!node || node == head)
 			break;
-		link = (void *)node - bpf_core_field_offset(struct cgrp_cset_link, cgrp_link);
-		cgroup = BPF_CORE_READ(link, cgrp);
+		cgroup = follow_link(&node);
 		if (BPF_CORE_READ(cgroup, level) == 0)
 			continue;
 		rank = cgroup_rank(cgroup);
