@@ -1,0 +1,133 @@
+// One process of the table: its start, its live threads, its program images. No I/O, and no knowledge of
+// other processes but the exec lineage it shares with its family.
+
+import type { ExecLineage } from './exec-lineage.js';
+import { Incarnation } from './incarnation.js';
+import type { ImageStart, Thread } from './incarnation.js';
+
+/** When the leader started, CLOCK_BOOTTIME: exactly known once a sample's key told it. **Units**: ns since
+ *  boot. */
+export interface StartRange {
+  readonly lowBootNs: number;
+  readonly highBootNs: number;
+}
+
+export interface ProcessStart {
+  readonly tgid: number;
+  readonly start: StartRange;
+  /** -Infinity when it was there before the table. */
+  readonly forkedNs: number;
+  /** Of the first event or snapshot that spoke of it. */
+  readonly firstSeenNs: number;
+  readonly lineage: ExecLineage;
+  readonly previous: Process | undefined;
+}
+
+export class Process {
+  readonly tgid: number;
+  readonly forkedNs: number;
+  readonly firstSeenNs: number;
+  start: StartRange;
+  lineage: ExecLineage;
+  /** An exec of it was missed: what is known of its image is not true any more. */
+  isStale = false;
+  endedNs = Infinity;
+  liveThreads = 0;
+  /** Oldest first; the last one is the current image. Never empty while the table holds the process. */
+  readonly images: Incarnation[] = [];
+  /** The one that had this tgid before, while it is kept. */
+  previous: Process | undefined;
+
+  constructor(from: ProcessStart) {
+    this.tgid = from.tgid;
+    this.forkedNs = from.forkedNs;
+    this.firstSeenNs = from.firstSeenNs;
+    this.start = from.start;
+    this.lineage = from.lineage;
+    this.previous = from.previous;
+  }
+
+  get current(): Incarnation {
+    return this.images.at(-1)!;
+  }
+
+  get isLive(): boolean {
+    return this.endedNs === Infinity;
+  }
+
+  /** Ends the image that ran and begins another, with the leader as its only thread. Returns the ended one.
+   *  */
+  startImage(image: Omit<ImageStart, 'tgid'>): Incarnation | undefined {
+    const before = this.images.at(-1);
+    if (before !== undefined) {
+      before.endedNs = image.startNs;
+      for (const tid of before.threads.keys()) endThread(before.threads, tid, image.startNs);
+    }
+    const started = new Incarnation({ ...image, tgid: this.tgid });
+    this.images.push(started);
+    this.liveThreads = 0;
+    return before;
+  }
+
+  /** Adds a live thread, or gives it a new name. */
+  nameThread(tid: number, comm: string, ns: number): void {
+    const { current } = this;
+    const known = current.threads.get(tid);
+    if (known === undefined || known.endedNs !== Infinity) this.liveThreads++;
+    current.threads.set(tid, { comm, namedNs: ns, endedNs: Infinity });
+    if (tid === this.tgid) current.comm = comm;
+  }
+
+  /** False: no such live thread. */
+  endThread(tid: number, ns: number): boolean {
+    if (!endThread(this.current.threads, tid, ns)) return false;
+    this.liveThreads--;
+    return true;
+  }
+
+  end(ns: number): void {
+    this.endedNs = ns;
+    this.current.endedNs = ns;
+    this.liveThreads = 0;
+    for (const tid of this.current.threads.keys()) endThread(this.current.threads, tid, ns);
+  }
+
+  /** True: the leader may have started then. */
+  mayHaveStarted(range: StartRange): boolean {
+    return this.start.lowBootNs <= range.highBootNs && range.lowBootNs <= this.start.highBootNs;
+  }
+
+  narrowStart(range: StartRange): void {
+    const lowBootNs = Math.max(this.start.lowBootNs, range.lowBootNs);
+    const highBootNs = Math.min(this.start.highBootNs, range.highBootNs);
+    if (lowBootNs <= highBootNs) this.start = { lowBootNs, highBootNs };
+  }
+
+  /** The image with this exec id; `missed` when it is one that no event told of. */
+  imageOf(execId: number): Incarnation | 'missed' | undefined {
+    const low = this.images[0]!.execOffset;
+    const high = this.current.execOffset;
+    const offset = this.lineage.offsetOf(execId, low, high);
+    if (offset > high) return 'missed';
+    return this.images.find((image) => image.execOffset === offset);
+  }
+
+  /** The image that ran at that time, else the oldest one kept. */
+  imageAt(ns: number): Incarnation {
+    return this.images.findLast((image) => image.startNs <= ns) ?? this.images[0]!;
+  }
+
+  /** Learns from a record of `ns` which exec id the image had that ran then. False: it contradicts what is
+   *  known. */
+  learnExecId(execId: number, ns: number): boolean {
+    const { execOffset } = this.imageAt(ns);
+    return this.lineage.offsetOf(execId, execOffset, execOffset) === execOffset;
+  }
+}
+
+function endThread(threads: Map<number, Thread>, tid: number, ns: number): boolean {
+  const thread = threads.get(tid);
+  if (thread === undefined || thread.endedNs !== Infinity) return false;
+  threads.set(tid, { ...thread, endedNs: ns });
+  return true;
+}

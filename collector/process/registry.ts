@@ -1,0 +1,244 @@
+// All processes that the table holds, live ones and those ended a while ago, with every limit in one place:
+// what is over is refused or dropped oldest first, and counted. Knows nothing of events or snapshots.
+
+import { AddressSpace } from './address-space.js';
+import type { MappingBudget } from './address-space.js';
+import { ExecLineage } from './exec-lineage.js';
+import type { ImageStart, Incarnation, Thread } from './incarnation.js';
+import { ModuleTable } from './modules.js';
+import type { ModuleRef } from './modules.js';
+import { Process } from './process.js';
+import type { ProcessStart } from './process.js';
+
+export interface TableLimits {
+  /** Program images kept, live and ended. */
+  readonly images: number;
+  /** Thread names kept. */
+  readonly threads: number;
+  /** Mapping entries of all processes; a space shared after fork counts once. About 100 bytes each. */
+  readonly mappings: number;
+  readonly mappingsPerProcess: number;
+  readonly modules: number;
+  /** Exits remembered whose fork was not seen. */
+  readonly tombstones: number;
+}
+
+export const defaultLimits: TableLimits = {
+  images: 65_536,
+  threads: 262_144,
+  mappings: 131_072,
+  mappingsPerProcess: 16_384,
+  modules: 65_536,
+  tombstones: 16_384,
+};
+
+const FIRST_MODULE_SWEEP = 1024;
+
+type EndedThread = readonly [threads: Map<number, Thread>, tid: number];
+
+export class Registry {
+  readonly modules: ModuleTable;
+  readonly mappings: MappingBudget;
+  images = 0;
+  threads = 0;
+  liveProcesses = 0;
+  /** Forks, execs and snapshots for which there was no room; ended images forgotten early to make room. */
+  droppedProcesses = 0;
+  evictedImages = 0;
+  droppedThreads = 0;
+  readonly #limits: TableLimits;
+  readonly #byTgid = new Map<number, Process>();
+  /** tid -> time of an exit whose thread was not known. */
+  readonly #tombstones = new Map<number, number>();
+  /** Oldest first, as far as they ended in order. */
+  #endedImages: (readonly [Process, Incarnation])[] = [];
+  #endedThreads: EndedThread[] = [];
+  readonly #spacesWithRemoved = new Set<AddressSpace>();
+  #nextImageId = 0;
+  #sweepModulesAt = FIRST_MODULE_SWEEP;
+
+  constructor(limits: TableLimits) {
+    this.#limits = limits;
+    this.modules = new ModuleTable(limits.modules);
+    this.mappings = { used: 0, dropped: 0, limit: limits.mappings, limitPerSpace: limits.mappingsPerProcess };
+  }
+
+  /** The newest one with this tgid, live or ended. */
+  find(tgid: number): Process | undefined {
+    return this.#byTgid.get(tgid);
+  }
+
+  *live(): IterableIterator<Process> {
+    for (const process of this.#byTgid.values()) if (process.isLive) yield process;
+  }
+
+  /** A live process without threads yet; undefined when there is no room. Its predecessor must have ended. */
+  add(
+    process: Omit<ProcessStart, 'previous'>,
+    image: Omit<ImageStart, 'id' | 'tgid' | 'isExec'>,
+  ): Process | undefined {
+    if (this.images >= this.#limits.images && !this.#evictOldest()) {
+      this.droppedProcesses++;
+      return undefined;
+    }
+    const added = new Process({ ...process, previous: this.#byTgid.get(process.tgid) });
+    this.#byTgid.set(process.tgid, added);
+    this.liveProcesses++;
+    this.#startImage(added, { ...image, isExec: false });
+    return added;
+  }
+
+  /** The process executes another program: its leader is the only thread left. */
+  exec(process: Process, image: { ns: number; comm: string }): void {
+    const { current } = process;
+    this.#startImage(process, {
+      parentTgid: current.parentTgid,
+      startNs: image.ns,
+      comm: image.comm,
+      space: new AddressSpace(this.mappings, true),
+      execOffset: current.execOffset + 1,
+      isExec: true,
+    });
+    this.nameThread(process, process.tgid, image.comm, image.ns);
+    if (this.images > this.#limits.images) this.#evictOldest();
+  }
+
+  /** Starts over with an image of which nothing is known, after an exec was missed. Earlier images cannot be
+   *  told apart from it by their exec ids any more. */
+  startOver(process: Process, ns: number): void {
+    const { parentTgid, comm } = process.current;
+    const space = new AddressSpace(this.mappings, false);
+    this.#startImage(process, { parentTgid, startNs: ns, comm, space, execOffset: 0, isExec: false });
+    process.images.splice(0, process.images.length - 1);
+    process.lineage = new ExecLineage();
+    process.isStale = false;
+  }
+
+  unknownSpace(): AddressSpace {
+    return new AddressSpace(this.mappings, false);
+  }
+
+  /** Adds a thread, or gives it a new name. */
+  nameThread(process: Process, tid: number, comm: string, ns: number): void {
+    const { threads } = process.current;
+    if (!threads.has(tid)) {
+      if (this.threads >= this.#limits.threads && tid !== process.tgid) {
+        this.droppedThreads++;
+        return;
+      }
+      this.threads++;
+    }
+    process.nameThread(tid, comm, ns);
+  }
+
+  /** Ends the process with its last thread. False: no such live thread. */
+  endThread(process: Process, tid: number, ns: number): boolean {
+    if (!process.endThread(tid, ns)) return false;
+    if (process.liveThreads === 0) this.endProcess(process, ns);
+    else this.#endedThreads.push([process.current.threads, tid]);
+    return true;
+  }
+
+  endProcess(process: Process, ns: number): void {
+    if (!process.isLive) return;
+    process.end(ns);
+    this.liveProcesses--;
+    this.#endedImages.push([process, process.current]);
+  }
+
+  bury(tid: number, ns: number): void {
+    this.#tombstones.delete(tid);
+    const isFull = this.#tombstones.size >= this.#limits.tombstones;
+    if (isFull) this.#tombstones.delete(this.#tombstones.keys().next().value!);
+    this.#tombstones.set(tid, ns);
+  }
+
+  /** When a thread that was there at `sinceNs` ended, if its exit came before anything else of it. */
+  exhume(tid: number, sinceNs: number): number | undefined {
+    const ns = this.#tombstones.get(tid);
+    this.#tombstones.delete(tid);
+    return ns !== undefined && ns >= sinceNs ? ns : undefined;
+  }
+
+  /** To be called after an image's mappings changed. */
+  noteRemoved(space: AddressSpace): void {
+    if (space.removed.length > 0) this.#spacesWithRemoved.add(space);
+  }
+
+  /** Forgets what ended or was removed before. */
+  expire(beforeNs: number): void {
+    const images = countHead(this.#endedImages, ([, image]) => image.endedNs < beforeNs);
+    for (const [process, image] of this.#endedImages.splice(0, images)) this.#forget(process, image);
+    const threads = countHead(this.#endedThreads, ([map, tid]) => !isEndedSince(map.get(tid), beforeNs));
+    for (const [map, tid] of this.#endedThreads.splice(0, threads)) {
+      if (map.get(tid)?.endedNs !== Infinity && map.delete(tid)) this.threads--;
+    }
+    for (const space of this.#spacesWithRemoved) {
+      if (space.owners > 0) space.trim(beforeNs);
+      if (space.owners === 0 || space.removed.length === 0) this.#spacesWithRemoved.delete(space);
+    }
+    for (const [tid, ns] of this.#tombstones) if (ns < beforeNs) this.#tombstones.delete(tid);
+    if (this.modules.size >= this.#sweepModulesAt) this.#sweepModules();
+  }
+
+  #startImage(process: Process, image: Omit<ImageStart, 'id' | 'tgid'>): void {
+    const before = process.startImage({ ...image, id: this.#nextImageId++ });
+    if (before !== undefined) this.#endedImages.push([process, before]);
+    this.images++;
+  }
+
+  #evictOldest(): boolean {
+    const oldest = this.#endedImages.shift();
+    if (oldest === undefined) return false;
+    this.evictedImages++;
+    this.#forget(...oldest);
+    return true;
+  }
+
+  #forget(process: Process, image: Incarnation): void {
+    this.images--;
+    this.threads -= image.threads.size;
+    image.threads.clear();
+    image.space.release();
+    const index = process.images.indexOf(image);
+    if (index >= 0) process.images.splice(index, 1);
+    if (process.images.length === 0) this.#unlink(process);
+  }
+
+  #unlink(process: Process): void {
+    const newest = this.#byTgid.get(process.tgid);
+    if (newest === process) {
+      if (process.previous === undefined) this.#byTgid.delete(process.tgid);
+      else this.#byTgid.set(process.tgid, process.previous);
+      return;
+    }
+    let newer = newest;
+    while (newer !== undefined && newer.previous !== process) newer = newer.previous;
+    if (newer !== undefined) newer.previous = process.previous;
+  }
+
+  #sweepModules(): void {
+    const used = new Set<ModuleRef>();
+    for (const newest of this.#byTgid.values()) {
+      for (let process: Process | undefined = newest; process !== undefined; process = process.previous) {
+        for (const { space } of process.images) {
+          for (const { module } of space.live) used.add(module);
+          for (const { module } of space.removed) used.add(module);
+        }
+      }
+    }
+    this.modules.retain(used);
+    this.#sweepModulesAt = Math.max(FIRST_MODULE_SWEEP, Math.min(2 * this.modules.size, this.#limits.modules));
+  }
+}
+
+/** False for a thread whose id is in use again. */
+function isEndedSince(thread: Thread | undefined, ns: number): boolean {
+  return thread !== undefined && thread.endedNs !== Infinity && thread.endedNs >= ns;
+}
+
+/** Length of the longest head whose items all fulfil the condition. */
+function countHead<T>(items: readonly T[], condition: (item: T) => boolean): number {
+  const end = items.findIndex((item) => !condition(item));
+  return end < 0 ? items.length : end;
+}

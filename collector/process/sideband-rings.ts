@@ -1,0 +1,134 @@
+// One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable mappings of
+// the whole host. Rings read one after the other give an exit before its fork, so events of all CPUs are
+// merged by time, up to a horizon that is safely in the past; what is later waits for the next read.
+//
+//   CPU 0  ──f──m────────┆─e──▶       read(horizon) gives  f c m    and keeps  e
+//   CPU 1  ─────c────────┆────▶
+//                     horizon
+
+import { closeFd } from '../../ffi/libc.js';
+import { openPerfEvent, perfType, sampleBit, softwareEvent } from '../../ffi/perf-event.js';
+import type { PerfEventAttr, PerfFlag } from '../../ffi/perf-event.js';
+import { PerfRing } from '../../ffi/perf-ring.js';
+import { SidebandParser } from './sideband-records.js';
+import type { SidebandEvent } from './sideband-records.js';
+
+const CLOCK_MONOTONIC = 1;
+const SMALL_HOST_CPUS = 4;
+const PAGES = 128;
+const PAGES_SMALL_HOST = 64;
+const PAGE_BYTES = 4096;
+/** Rings are left alone while so many events wait for the horizon. */
+const MAX_WAITING = 262_144;
+
+const flags: readonly PerfFlag[] = ['mmap', 'mmap2', 'comm', 'commExec', 'task', 'sampleIdAll'];
+/** In the order in which they are given up where the kernel does not know them (5.12, 5.1). */
+const optionalFlags: readonly PerfFlag[] = ['buildId', 'ksymbol'];
+
+interface CpuRing {
+  readonly fd: number;
+  readonly ring: PerfRing;
+}
+
+export class SidebandRings {
+  readonly #pages: number;
+  readonly #parser: SidebandParser;
+  readonly #cpus = new Map<number, CpuRing>();
+  #optional = optionalFlags;
+  #waiting: SidebandEvent[] = [];
+  #deliveredNs = -Infinity;
+  #lateEvents = 0;
+
+  constructor(options: { readonly baseKtimeNs: bigint; readonly cpuCount: number }) {
+    this.#pages = options.cpuCount < SMALL_HOST_CPUS ? PAGES_SMALL_HOST : PAGES;
+    this.#parser = new SidebandParser(options.baseKtimeNs);
+  }
+
+  /** What this kernel cannot tell, of `buildId` and `ksymbol`. */
+  get missing(): readonly string[] {
+    return optionalFlags.filter((flag) => !this.#optional.includes(flag));
+  }
+
+  /** Events that came after others of a later time had been given out. */
+  get lateEvents(): number {
+    return this.#lateEvents;
+  }
+
+  get malformedRecords(): number {
+    return this.#parser.malformed;
+  }
+
+  /** Begins to listen on a CPU; does nothing where it does so already. Returns the descriptor to wait for.
+   *  **Errors**: as a value: openPerfEvent's; throws CallError when the ring may not be mapped. */
+  addCpu(cpu: number): { readonly fd: number } | { readonly errno: string } {
+    const known = this.#cpus.get(cpu);
+    if (known !== undefined) return { fd: known.fd };
+    const opened = this.#open(cpu);
+    if ('errno' in opened) return opened;
+    try {
+      this.#cpus.set(cpu, { fd: opened.fd, ring: new PerfRing(opened.fd, this.#pages) });
+    } catch (error) {
+      closeFd(opened.fd);
+      throw error;
+    }
+    return opened;
+  }
+
+  /** What its ring still holds is kept for the next read. */
+  removeCpu(cpu: number): void {
+    const known = this.#cpus.get(cpu);
+    if (known === undefined) return;
+    this.#cpus.delete(cpu);
+    this.#drain(known.ring);
+    known.ring.close();
+    closeFd(known.fd);
+  }
+
+  /** Events up to the horizon, in the order of their times, of all CPUs.
+   *  **Units**: `horizonNs` relative to baseKtimeNs; it should lie some milliseconds before the call. */
+  read(horizonNs: number): SidebandEvent[] {
+    if (this.#waiting.length < MAX_WAITING) for (const { ring } of this.#cpus.values()) this.#drain(ring);
+    const due: SidebandEvent[] = [];
+    const later: SidebandEvent[] = [];
+    for (const event of this.#waiting) (event.ns <= horizonNs ? due : later).push(event);
+    this.#waiting = later;
+    due.sort((a, b) => a.ns - b.ns);
+    for (const { ns } of due) {
+      if (ns >= this.#deliveredNs) break;
+      this.#lateEvents++;
+    }
+    this.#deliveredNs = Math.max(this.#deliveredNs, due.at(-1)?.ns ?? -Infinity);
+    return due;
+  }
+
+  close(): void {
+    for (const cpu of this.#cpus.keys()) this.removeCpu(cpu);
+  }
+
+  #open(cpu: number): ReturnType<typeof openPerfEvent> {
+    for (;;) {
+      const opened = openPerfEvent(this.#attr(), { cpu });
+      const mayLackFlag = 'errno' in opened && opened.errno === 'EINVAL' && this.#optional.length > 0;
+      if (!mayLackFlag) return opened;
+      this.#optional = this.#optional.slice(1);
+    }
+  }
+
+  #attr(): PerfEventAttr {
+    return {
+      type: perfType.software,
+      config: softwareEvent.dummy,
+      sampleType: sampleBit.time,
+      flags: [...flags, ...this.#optional],
+      clockId: CLOCK_MONOTONIC,
+      wakeupBytes: (this.#pages * PAGE_BYTES) / 4,
+    };
+  }
+
+  #drain(ring: PerfRing): void {
+    ring.read((view, offset, size, type, misc) => {
+      const event = this.#parser.parse(view, { offset, size, type, misc });
+      if (event !== undefined) this.#waiting.push(event);
+    });
+  }
+}

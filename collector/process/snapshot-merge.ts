@@ -1,0 +1,127 @@
+// What /proc said of a process, merged into what side-band events say of it. The reading took a while: events
+// up to its end must have been applied before, then all that is older than its beginning is in it, and what
+// is newer is known better by the events.
+//
+//   events   ──fork──mmap──────┬───────mmap──exit(tid)───┬──── applied up to here, then the merge
+//   reading                    begin                     end
+//                mappings of /proc win ◀┤├▶ mappings and exits of events win
+
+import type { Mapping } from './address-space.js';
+import { ExecLineage } from './exec-lineage.js';
+import type { Incarnation } from './incarnation.js';
+import type { Process, StartRange } from './process.js';
+import type { ProcMapping } from './proc-parse.js';
+import type { Registry } from './registry.js';
+
+/** **Units**: times in ns of the process table, `startBootNs` in ns since boot. */
+export interface ProcSnapshot {
+  readonly tgid: number;
+  readonly parentTgid: number;
+  /** Floor of the leader's start to a clock tick of 10 ms. */
+  readonly startBootNs: number;
+  readonly comm: string;
+  /** '' when it has none or it may not be read. */
+  readonly executable: string;
+  /** Live ones only: a leader that ended before its process is not among them. */
+  readonly threads: readonly { readonly tid: number; readonly comm: string }[];
+  /** undefined when they may not be read. */
+  readonly mappings: readonly ProcMapping[] | undefined;
+  readonly beginNs: number;
+  readonly endNs: number;
+}
+
+const TICK_NS = 10_000_000;
+
+/** `bootAheadNs`: what to add to a time of the table to get ns since boot. */
+export function mergeSnapshot(registry: Registry, snapshot: ProcSnapshot, bootAheadNs: number): void {
+  const range = { lowBootNs: snapshot.startBootNs, highBootNs: snapshot.startBootNs + TICK_NS };
+  const process = findOrAdd(registry, snapshot, range, bootAheadNs);
+  if (process === undefined) return;
+  process.narrowStart(range);
+  const hasExecedSince = process.current.isExec && process.current.startNs >= snapshot.beginNs;
+  if (hasExecedSince) return;
+  if (process.isLive && (process.isStale || isOtherProgram(process.current, snapshot))) {
+    registry.startOver(process, snapshot.beginNs);
+  }
+  if (process.current.needsReading) mergeImage(registry, process.current, snapshot);
+  if (process.isLive) mergeThreads(registry, process, snapshot);
+}
+
+function findOrAdd(
+  registry: Registry,
+  snapshot: ProcSnapshot,
+  range: StartRange,
+  bootAheadNs: number,
+): Process | undefined {
+  const newest = registry.find(snapshot.tgid);
+  let process = newest;
+  while (process !== undefined && !process.mayHaveStarted(range)) process = process.previous;
+  if (process !== undefined && process.endedNs >= snapshot.beginNs) return process;
+  if (newest !== undefined && newest.forkedNs >= snapshot.beginNs) return undefined;
+  if (newest !== undefined) registry.endProcess(newest, snapshot.beginNs);
+  return registry.add(
+    {
+      tgid: snapshot.tgid,
+      start: range,
+      forkedNs: -Infinity,
+      firstSeenNs: snapshot.beginNs,
+      lineage: new ExecLineage(),
+    },
+    {
+      parentTgid: snapshot.parentTgid,
+      startNs: snapshot.startBootNs - bootAheadNs,
+      comm: snapshot.comm,
+      space: registry.unknownSpace(),
+      execOffset: 0,
+    },
+  );
+}
+
+/** An exec was lost with other events: the image is not what it was. */
+function isOtherProgram(image: Incarnation, snapshot: ProcSnapshot): boolean {
+  const areKnown = image.executable !== '' && snapshot.executable !== '';
+  return image.isDoubtful && areKnown && image.executable !== snapshot.executable;
+}
+
+function mergeImage(registry: Registry, image: Incarnation, snapshot: ProcSnapshot): void {
+  image.parentTgid = snapshot.parentTgid;
+  if (image.comm === '') image.comm = snapshot.comm;
+  if (snapshot.mappings === undefined) {
+    if (image.executable === '') image.space.executable = snapshot.executable;
+    return;
+  }
+  const mappings = snapshot.mappings.map((m): Mapping => ({
+    start: m.start,
+    limit: m.limit,
+    fileOffset: m.fileOffset,
+    module: registry.modules.intern({ path: m.path, buildId: '', device: m.device, inode: m.inode }),
+    addedNs: Math.min(image.startNs, snapshot.beginNs),
+    removedNs: Infinity,
+  }));
+  image.rebase(mappings, snapshot.executable, snapshot.beginNs);
+  registry.noteRemoved(image.space);
+}
+
+function mergeThreads(registry: Registry, process: Process, { threads, beginNs }: ProcSnapshot): void {
+  let lastExitNs = beginNs;
+  for (const { tid, comm } of threads) {
+    const known = process.current.threads.get(tid);
+    const isNewer = known !== undefined && (known.namedNs >= beginNs || isEndedSince(known.endedNs, beginNs));
+    if (isNewer) continue;
+    registry.nameThread(process, tid, comm, beginNs);
+    const exitNs = registry.exhume(tid, beginNs);
+    if (exitNs === undefined) continue;
+    lastExitNs = Math.max(lastExitNs, exitNs);
+    registry.endThread(process, tid, exitNs);
+  }
+  const listed = new Set(threads.map((t) => t.tid));
+  for (const [tid, thread] of process.current.threads) {
+    const isGone = thread.endedNs === Infinity && thread.namedNs < beginNs && !listed.has(tid);
+    if (isGone) registry.endThread(process, tid, beginNs);
+  }
+  if (process.liveThreads === 0) registry.endProcess(process, lastExitNs);
+}
+
+function isEndedSince(endedNs: number, sinceNs: number): boolean {
+  return endedNs !== Infinity && endedNs >= sinceNs;
+}
