@@ -1,27 +1,29 @@
-// BTF of the compiled objects -> TypeScript source: constants, interface, decoder and encoder of each wire struct, under
-// their names in C. Deterministic: sorted by name, nothing of the machine or the time in it.
+// BTF of the compiled objects -> TypeScript source: constants, interface, decoder and encoder of each wire struct,
+// under their names in C. Deterministic: sorted by name, nothing of the machine or the time in it.
 
 import type { Btf, BtfEnum, BtfMap, BtfStruct, BtfType } from '../../elf/btf.js';
 
-export interface CompiledProbe {
+export interface ProbeTypes {
   /** NAME of NAME.bpf.o. */
   readonly name: string;
-  readonly btf: Btf;
+  readonly btf: TypeSource;
 }
+
+export type TypeSource = Pick<Btf, 'structNames' | 'struct' | 'enumNames' | 'enum' | 'maps'>;
 
 /** What begins so is shared between kernel and TypeScript; every other type is a program's own. */
 const wirePrefix = 'fk_';
 /** The last entry of an enum that only counts the others. */
 const countSuffix = '_MAX';
 
-const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to be edited: a
-// test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its NUL. A decoder throws a
-// RangeError where the view ends too early; the caller checks lengths first.
+const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to be edited:
+// a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its NUL. A decoder throws
+// a RangeError where the view ends too early; the caller checks lengths first.
 `;
 
-/** The whole of bpf/generated/wire.ts. **Errors**: throws where two objects disagree about a struct, or one holds what
- *  has no wire form. */
-export function emitWire(probes: readonly CompiledProbe[]): string {
+/** The whole of bpf/generated/wire.ts. **Errors**: throws where two objects disagree about a type, or a struct holds
+ *  what has no wire form. */
+export function emitWire(probes: readonly ProbeTypes[]): string {
   const structs = collect(probes, (btf) => btf.structNames(), (btf, name) => btf.struct(name));
   const enums = collect(probes, (btf) => btf.enumNames(), (btf, name) => btf.enum(name));
   return [
@@ -35,9 +37,9 @@ export function emitWire(probes: readonly CompiledProbe[]): string {
 }
 
 function collect<T extends { readonly name: string }>(
-  probes: readonly CompiledProbe[],
-  namesOf: (btf: Btf) => string[],
-  find: (btf: Btf, name: string) => T | undefined,
+  probes: readonly ProbeTypes[],
+  namesOf: (btf: TypeSource) => string[],
+  find: (btf: TypeSource, name: string) => T | undefined,
 ): T[] {
   const found = new Map<string, T>();
   for (const { name: probe, btf } of probes) {
@@ -80,15 +82,20 @@ function emitStruct(struct: BtfStruct): string {
   const type = pascalCase(struct.name);
   const constant = struct.name.toUpperCase();
   const lines = [`/** struct ${struct.name} */`, `export interface ${type} {`];
-  for (const m of struct.members) lines.push(`  readonly ${m.name}: ${typeScriptType(m.type, `${struct.name}.${m.name}`)};`);
+  for (const { name, type } of struct.members) {
+    lines.push(`  readonly ${name}: ${typeScriptType(type, `${struct.name}.${name}`)};`);
+  }
   lines.push('}', `export const ${constant}_SIZE = ${struct.sizeBytes};`);
   for (const m of struct.members) {
     lines.push(`export const ${constant}_${m.name.toUpperCase()}_OFFSET = ${m.offsetBytes};`);
   }
   lines.push('', `export function decode${type}(view: DataView, offset: number): ${type} {`, '  return {');
   for (const m of struct.members) lines.push(`    ${m.name}: ${readExpression(m.type, at('offset', m.offsetBytes))},`);
-  lines.push('  };', '}', '', `export function encode${type}(view: DataView, offset: number, value: ${type}): void {`);
-  for (const m of struct.members) lines.push(`  ${writeStatement(m.type, at('offset', m.offsetBytes), `value.${m.name}`)}`);
+  lines.push('  };', '}', '');
+  lines.push(`export function encode${type}(view: DataView, offset: number, value: ${type}): void {`);
+  for (const m of struct.members) {
+    lines.push(`  ${writeStatement(m.type, at('offset', m.offsetBytes), `value.${m.name}`)}`);
+  }
   lines.push('}');
   return `${lines.join('\n')}\n`;
 }
@@ -143,15 +150,16 @@ function writeStatement(type: BtfType, position: string, value: string): string 
 }
 
 function emitStructTable(structs: readonly BtfStruct[]): string {
-  const lines = ['/** For those who know a struct by name only, as descriptors do. */', 'export const wireStructs = {'];
+  const lines = ['/** For those who know a struct by name only. */', 'export const wireStructs = {'];
   for (const { name } of structs) {
     const type = pascalCase(name);
-    lines.push(`  ${name}: { sizeBytes: ${name.toUpperCase()}_SIZE, decode: decode${type}, encode: encode${type} },`);
+    lines.push(`  ${name}: {`, `    sizeBytes: ${name.toUpperCase()}_SIZE,`);
+    lines.push(`    decode: decode${type},`, `    encode: encode${type},`, '  },');
   }
   return `${[...lines, '} as const;'].join('\n')}\n`;
 }
 
-function emitMapTable(probes: readonly CompiledProbe[]): string {
+function emitMapTable(probes: readonly ProbeTypes[]): string {
   const lines = ['/** Key and value of each map, by probe. An array of maps has `inner`; a ring has neither. */',
     'export const wireMaps = {'];
   for (const { name, btf } of [...probes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -169,8 +177,8 @@ function mapLines(name: string, { key, value, inner }: BtfMap, indent: string): 
   if (key !== undefined) parts.push(`key: '${cName(key)}', keySizeBytes: ${key.sizeBytes}`);
   if (value !== undefined) parts.push(`value: '${cName(value)}', valueSizeBytes: ${value.sizeBytes}`);
   if (inner === undefined) return [`${indent}${name}: {${parts.length === 0 ? '' : ` ${parts.join(', ')} `}},`];
-  const inside = `${indent}  `;
-  return [`${indent}${name}: {`, ...parts.map((p) => `${inside}${p},`), ...mapLines('inner', inner, inside), `${indent}},`];
+  const own = parts.map((part) => `${indent}  ${part},`);
+  return [`${indent}${name}: {`, ...own, ...mapLines('inner', inner, `${indent}  `), `${indent}},`];
 }
 
 function cName(type: BtfType): string {

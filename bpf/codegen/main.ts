@@ -2,12 +2,17 @@
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { Btf } from '../../elf/btf.js';
 import { parseBtf } from '../../elf/btf.js';
 import { readElf, readSection, readerOf } from '../../elf/elf-file.js';
-import type { CompiledProbe } from './emit.js';
 import { emitWire } from './emit.js';
 
 export const generatedPath = 'bpf/generated/wire.ts';
+
+export interface CompiledProbe {
+  readonly name: string;
+  readonly btf: Btf;
+}
 
 const maxBtfBytes = 1 << 24;
 const suffix = '.bpf.o';

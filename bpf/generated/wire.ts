@@ -1,6 +1,6 @@
-// Written by `npm run gen` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to be edited: a
-// test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its NUL. A decoder throws a
-// RangeError where the view ends too early; the caller checks lengths first.
+// Written by `npm run gen` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to be edited:
+// a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its NUL. A decoder throws
+// a RangeError where the view ends too early; the caller checks lengths first.
 
 /** enum fk_frame_kind */
 export const FkFrameKind = {
@@ -404,18 +404,58 @@ export function encodeFkStack(view: DataView, offset: number, value: FkStack): v
   for (let i = 0; i < 127; i++) view.setBigUint64(offset + 8 + i * 8, value.words[i]!, true);
 }
 
-/** For those who know a struct by name only, as descriptors do. */
+/** For those who know a struct by name only. */
 export const wireStructs = {
-  fk_cgroup: { sizeBytes: FK_CGROUP_SIZE, decode: decodeFkCgroup, encode: encodeFkCgroup },
-  fk_clock: { sizeBytes: FK_CLOCK_SIZE, decode: decodeFkClock, encode: encodeFkClock },
-  fk_exec: { sizeBytes: FK_EXEC_SIZE, decode: decodeFkExec, encode: encodeFkExec },
-  fk_exec_args: { sizeBytes: FK_EXEC_ARGS_SIZE, decode: decodeFkExecArgs, encode: encodeFkExecArgs },
-  fk_exit: { sizeBytes: FK_EXIT_SIZE, decode: decodeFkExit, encode: encodeFkExit },
-  fk_incarnation: { sizeBytes: FK_INCARNATION_SIZE, decode: decodeFkIncarnation, encode: encodeFkIncarnation },
-  fk_record: { sizeBytes: FK_RECORD_SIZE, decode: decodeFkRecord, encode: encodeFkRecord },
-  fk_sample_key: { sizeBytes: FK_SAMPLE_KEY_SIZE, decode: decodeFkSampleKey, encode: encodeFkSampleKey },
-  fk_sample_stats: { sizeBytes: FK_SAMPLE_STATS_SIZE, decode: decodeFkSampleStats, encode: encodeFkSampleStats },
-  fk_stack: { sizeBytes: FK_STACK_SIZE, decode: decodeFkStack, encode: encodeFkStack },
+  fk_cgroup: {
+    sizeBytes: FK_CGROUP_SIZE,
+    decode: decodeFkCgroup,
+    encode: encodeFkCgroup,
+  },
+  fk_clock: {
+    sizeBytes: FK_CLOCK_SIZE,
+    decode: decodeFkClock,
+    encode: encodeFkClock,
+  },
+  fk_exec: {
+    sizeBytes: FK_EXEC_SIZE,
+    decode: decodeFkExec,
+    encode: encodeFkExec,
+  },
+  fk_exec_args: {
+    sizeBytes: FK_EXEC_ARGS_SIZE,
+    decode: decodeFkExecArgs,
+    encode: encodeFkExecArgs,
+  },
+  fk_exit: {
+    sizeBytes: FK_EXIT_SIZE,
+    decode: decodeFkExit,
+    encode: encodeFkExit,
+  },
+  fk_incarnation: {
+    sizeBytes: FK_INCARNATION_SIZE,
+    decode: decodeFkIncarnation,
+    encode: encodeFkIncarnation,
+  },
+  fk_record: {
+    sizeBytes: FK_RECORD_SIZE,
+    decode: decodeFkRecord,
+    encode: encodeFkRecord,
+  },
+  fk_sample_key: {
+    sizeBytes: FK_SAMPLE_KEY_SIZE,
+    decode: decodeFkSampleKey,
+    encode: encodeFkSampleKey,
+  },
+  fk_sample_stats: {
+    sizeBytes: FK_SAMPLE_STATS_SIZE,
+    decode: decodeFkSampleStats,
+    encode: encodeFkSampleStats,
+  },
+  fk_stack: {
+    sizeBytes: FK_STACK_SIZE,
+    decode: decodeFkStack,
+    encode: encodeFkStack,
+  },
 } as const;
 
 /** Key and value of each map, by probe. An array of maps has `inner`; a ring has neither. */
