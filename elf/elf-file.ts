@@ -83,18 +83,18 @@ export function readerOf(bytes: Uint8Array): ReadAt {
   return (position, length) => bytes.subarray(position, position + length);
 }
 
-/** The virtual address of a place in the file, undefined when no segment holds it. Executable segments come first: a
+/** The virtual address of a place in the file, undefined when no loaded segment holds it. Executable ones come first: a
  *  linker may let two segments share a page of the file, and what was sampled is code. */
-export function fileOffsetToAddress(file: ElfFile, offset: number): number | undefined {
-  const loads = file.segments.filter((s) => s.type === segmentType.load);
-  const code = loads.filter((s) => s.isExecutable);
-  const segment = code.find((s) => isInside(s, offset, 1)) ?? code.find((s) => isInside(s, offset, pageBytes))
-    ?? loads.find((s) => isInside(s, offset, 1));
+export function fileOffsetToAddress(segments: readonly ElfSegment[], offset: number): number | undefined {
+  const segment = segments.find((s) => s.isExecutable && isInside(s, offset, 1))
+    ?? segments.find((s) => s.isExecutable && isInside(s, offset, pageBytes))
+    ?? segments.find((s) => isInside(s, offset, 1));
   return segment === undefined ? undefined : segment.address + (offset - segment.offset);
 }
 
 /** Mappings are made of whole pages, so that a segment is seen up to the borders of its first and last page. */
 function isInside(segment: ElfSegment, offset: number, granuleBytes: number): boolean {
+  if (segment.type !== segmentType.load) return false;
   const from = Math.floor(segment.offset / granuleBytes) * granuleBytes;
   const to = Math.ceil((segment.offset + segment.fileSizeBytes) / granuleBytes) * granuleBytes;
   return offset >= from && offset < to;

@@ -11,7 +11,7 @@
 // to the end of its section, and only where no sized one is; it is marked as a guess.
 
 import type { ElfFile, ElfSection, ReadAt } from './elf-file.js';
-import { fileOffsetToAddress, readCString, readSection, readSigned64, sectionType, segmentType, viewOf } from './elf-file.js';
+import { readCString, readSection, readSigned64, sectionType, segmentType, viewOf } from './elf-file.js';
 import { SymbolColumns, lastAtOrBelow, layFlat, symbolFlag } from './symbol-ranges.js';
 
 export type SymbolsReason = 'no-symbols' | 'over-budget';
@@ -44,7 +44,7 @@ export function readSymbols(read: ReadAt, file: ElfFile): SymbolTable | { readon
     }
   }
   if (columns.count === 0) return { reason: 'no-symbols' };
-  return new SymbolTable(file, base, layFlat(columns), names);
+  return new SymbolTable(base, layFlat(columns), names);
 }
 
 interface NameTable {
@@ -61,15 +61,13 @@ export interface SymbolRange {
 }
 
 export class SymbolTable {
-  readonly #file: ElfFile;
   readonly #base: number;
   readonly #columns: SymbolColumns;
   readonly #aliases: Uint32Array;
   readonly #names: readonly NameTable[];
 
   /** Use `readSymbols`. */
-  constructor(file: ElfFile, base: number, ranges: { columns: SymbolColumns; aliases: Uint32Array }, names: NameTable[]) {
-    this.#file = file;
+  constructor(base: number, ranges: { columns: SymbolColumns; aliases: Uint32Array }, names: NameTable[]) {
     this.#base = base;
     this.#columns = ranges.columns;
     this.#aliases = ranges.aliases;
@@ -90,11 +88,6 @@ export class SymbolTable {
   /** Bytes of the string tables that names are read from. */
   get nameBytes(): number {
     return this.#names.reduce((sum, { section }) => sum + (section?.sizeBytes ?? 0), 0);
-  }
-
-  /** Virtual address of a place in the file, see `fileOffsetToAddress`. */
-  addressOf(fileOffset: number): number | undefined {
-    return fileOffsetToAddress(this.#file, fileOffset);
   }
 
   /** The range that covers this virtual address, or -1. */
