@@ -1,5 +1,5 @@
-// Draining weighted stacks without loss: programs write to one of two generations; flip, wait 2 ms until the last of
-// them has left the old one, then take it out in batches.
+// Draining weighted stacks without loss: programs write to one of two generations; flip, wait 2 ms until
+// the last of them has left the old one, then take it out in batches.
 //
 //   programs    ── generation 0 ──┊── generation 1 ──────────────
 //   front                        flip ─ 2 ms ─ drain(0)
@@ -27,7 +27,8 @@ export interface Flip {
   readonly flipKtimeNs: bigint;
 }
 
-/** One generation's content, valid until the next drain. A stack may come one generation before its counts. */
+/** One generation's content, valid until the next drain. A stack may come one generation before its counts.
+ */
 export interface Drained {
   readonly count: number;
   /** struct fk_sample_key, one after the other. */
@@ -46,7 +47,8 @@ export interface Drained {
 }
 
 export class DoubleBuffer {
-  /** struct fk_clock for each CPU, shared with the kernel; a CPU's entry is ours only while its clock event is disabled. */
+  /** struct fk_clock for each CPU, shared with the kernel; a CPU's entry is ours only while its clock event
+   *  is disabled. */
   readonly clocks: DataView;
   readonly #counts: BpfMap;
   readonly #stacks: BpfMap;

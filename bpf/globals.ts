@@ -1,5 +1,5 @@
-// Globals of a loaded object: .bss and .data, mapped once. The kernel's programs and we read and write the same memory;
-// use Atomics for what both touch.
+// Globals of a loaded object: .bss and .data, mapped once. The kernel's programs and we read and write the
+// same memory; use Atomics for what both touch.
 
 import { assert } from '../storage/model/errors.js';
 import { findMap, mapFd, mapShape, sectionVariables, type ObjectHandle } from '../ffi/libbpf.js';

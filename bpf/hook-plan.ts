@@ -1,5 +1,6 @@
-// Which hooks of a probe to try next. Of a group the first that works is used; a hook that fails is left out and noted;
-// a probe whose required hook has nothing left cannot be. Pure: who tries, and how, stands in life.ts.
+// Which hooks of a probe to try next. Of a group the first that works is used; a hook that fails is left
+// out and noted; a probe whose required hook has nothing left cannot be. Pure: who tries, and how, stands
+// in life.ts.
 
 import type { Hook } from './descriptor.js';
 
@@ -36,7 +37,8 @@ export class HookPlan {
     this.#failures.set(failure.program, failure);
   }
 
-  /** The failures that leave a required hook, or its whole group, with nothing to use; empty while the probe can be. */
+  /** The failures that leave a required hook, or its whole group, with nothing to use; empty while the
+   *  probe can be. */
   fatal(): HookFailure[] {
     const groups = new Set(this.chosen().map(({ group }) => group));
     return this.#hooks.flatMap(({ program, group, isRequired }) => {
@@ -48,6 +50,7 @@ export class HookPlan {
 
   /** One line for each hook that was given up. */
   notes(): string[] {
-    return [...this.#failures.values()].map(({ program, errno, reason }) => `${program}: ${errno}, ${reason}`);
+    const failures = [...this.#failures.values()];
+    return failures.map(({ program, errno, reason }) => `${program}: ${errno}, ${reason}`);
   }
 }

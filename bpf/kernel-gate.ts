@@ -1,5 +1,6 @@
-// Kernels on which bpf_probe_read_user() from an interrupt can freeze the host: 5.19 up to 6.4, mended in 6.1.36 and
-// 6.3.10. Source: kernel commit d319f344561d ("mm: Fix copy_from_user_nofault()") and its back-ports.
+// Kernels on which bpf_probe_read_user() from an interrupt can freeze the host: 5.19 up to 6.4, mended in
+// 6.1.36 and 6.3.10. Source: kernel commit d319f344561d ("mm: Fix copy_from_user_nofault()") and its
+// back-ports.
 
 import { readFileSync } from 'node:fs';
 import { release, version } from 'node:os';
@@ -7,7 +8,8 @@ import { OperatingError } from '../storage/model/errors.js';
 
 type Version = readonly [major: number, minor: number, patch: number];
 
-/** What a kernel tells about itself. A distribution's release hides the upstream version in one of the other two. */
+/** What a kernel tells about itself. A distribution's release hides the upstream version in one of the
+ *  other two. */
 export interface KernelIdentity {
   /** uname -r: `6.1.0-35-amd64`. */
   readonly release: string;

@@ -1,5 +1,5 @@
-// The life of a probe begins here: open, configure, load, attach. A hook that this kernel refuses, found out by loading
-// and attaching the real thing, is left out for the next of its group.
+// The life of a probe begins here: open, configure, load, attach. A hook that this kernel refuses, found
+// out by loading and attaching the real thing, is left out for the next of its group.
 
 import { CallError, LibraryError } from '../ffi/errno.js';
 import { raiseMemlock } from '../ffi/libc.js';
@@ -16,8 +16,9 @@ export interface LoadOptions extends TrialOptions {
 }
 
 /** Loads and attaches a probe; its gate is still shut.
- *  **Errors**: `kernel-freezes`; `library-missing`; `no-privilege`, `kernel-unsupported` or `bpf-failed` when a required
- *  hook has nothing left, with the verifier's last line. What could be left out is told in `notes`. */
+ *  **Errors**: `kernel-freezes`; `library-missing`; `no-privilege`, `kernel-unsupported` or `bpf-failed`
+ *  when a required hook has nothing left, with the verifier's last line. What could be left out is told in
+ *  `notes`. */
 export function loadProbe(options: LoadOptions): LoadedProbe {
   refuseFreezingKernel();
   const { name, hooks } = options.descriptor;
@@ -40,5 +41,6 @@ export function loadProbe(options: LoadOptions): LoadedProbe {
 
 function raiseMemlockNotes(): string[] {
   const memlock = raiseMemlock();
-  return 'errno' in memlock ? [`RLIMIT_MEMLOCK stays (${memlock.errno}), which matters before kernel 5.11 only`] : [];
+  if (!('errno' in memlock)) return [];
+  return [`RLIMIT_MEMLOCK stays (${memlock.errno}), which matters before kernel 5.11 only`];
 }

@@ -37,13 +37,15 @@ export class LoadedProbe {
     }
   }
 
-  /** Lets a program run at each overflow of a perf event. The event holds the program: close it before, or with, the probe.
+  /** Lets a program run at each overflow of a perf event. The event holds the program: close it before, or
+   *  with, the probe.
    *  **Errors**: `bpf-failed`. */
   attachPerfEvent(program: string, perfFd: number): void {
     const handle = this.#object.programs.get(program);
     assert(handle !== undefined, `probe ${this.name} has loaded program ${program}`);
     const errno = setPerfEventProgram(perfFd, programFd(handle));
-    if (errno !== undefined) throw probeError(this.name, { program, errno, reason: 'cannot be attached to a perf event' });
+    if (errno === undefined) return;
+    throw probeError(this.name, { program, errno, reason: 'a perf event does not take it' });
   }
 
   /** Lets the programs work, which until now return at once. Call it after the last attach. */
@@ -58,7 +60,8 @@ export class LoadedProbe {
     return map;
   }
 
-  /** Size of a struct in the object's own types; undefined when it has none of that name. **Units**: bytes. */
+  /** Size of a struct in the object's own types; undefined when it has none of that name. **Units**: bytes.
+   */
   structSize(name: string): number | undefined {
     return structSize(this.#object.handle, name);
   }
@@ -91,7 +94,8 @@ export class LoadedProbe {
 
 /** What a refused hook means for the user. */
 export function probeError(probe: string, { program, errno, reason }: HookFailure): OperatingError {
-  return new OperatingError(errorCode(errno), `probe ${probe}: ${program} cannot be used: ${errno}, ${reason}`);
+  const message = `probe ${probe}: ${program} cannot be used: ${errno}, ${reason}`;
+  return new OperatingError(errorCode(errno), message);
 }
 
 /** ESRCH: the kernel has no such tracepoint. EACCES is the verifier's word, not that of permissions. */

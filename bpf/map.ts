@@ -13,7 +13,15 @@ import {
 import { MemoryMap, pageSizeBytes } from '../ffi/memory-map.js';
 
 /** enum bpf_map_type, as far as it is used here. */
-export const mapType = { hash: 1, array: 2, percpuHash: 5, percpuArray: 6, lruPercpuHash: 10, arrayOfMaps: 12, ringbuf: 27 } as const;
+export const mapType = {
+  hash: 1,
+  array: 2,
+  percpuHash: 5,
+  percpuArray: 6,
+  lruPercpuHash: 10,
+  arrayOfMaps: 12,
+  ringbuf: 27,
+} as const;
 
 const perCpuTypes: readonly number[] = [mapType.percpuHash, mapType.percpuArray, mapType.lruPercpuHash];
 
@@ -80,7 +88,8 @@ export class BpfMap {
     return deleteElement(this.fd, key);
   }
 
-  /** The values of an array map that was declared BPF_F_MMAPABLE; element i begins at i * round up to 8 (valueSize). */
+  /** The values of an array map that was declared BPF_F_MMAPABLE; element i begins at i * round up to 8
+   *  (valueSize). */
   mapValues(): MemoryMap {
     const bytes = valueStride(this.valueSize) * this.maxEntries;
     const lengthBytes = Math.ceil(bytes / pageSizeBytes) * pageSizeBytes;
@@ -88,7 +97,8 @@ export class BpfMap {
   }
 
   /** Takes all entries out of a hash map into `into`, whose former content is gone.
-   *  **Shape**: entry i has its key at i * keySize and its value at i * valueSize; both valid until `into` is used again.
+   *  **Shape**: entry i has its key at i * keySize and its value at i * valueSize; both valid until `into`
+   *  is used again.
    *  **Limits**: a map that is written to meanwhile: at most maxEntries are taken.
    *  **Errors**: throws CallError. */
   drainBatch(into: BatchBuffer): Batch {
@@ -97,12 +107,14 @@ export class BpfMap {
     let total = 0;
     let wanted = Math.min(BATCH_ENTRIES, this.maxEntries);
     let isFirst = true;
-    assert(into.keySize === this.keySize && into.valueSize === this.valueSize, `the buffer fits map ${this.name}`);
+    const isFitting = into.keySize === this.keySize && into.valueSize === this.valueSize;
+    assert(isFitting, `the buffer fits map ${this.name}`);
     while (total < this.maxEntries) {
       into.reserve(total + wanted);
       count[0] = into.capacity - total;
       const { keys, values } = into.from(total);
-      const outcome = takeBatch(this.fd, { from: isFirst ? undefined : cursor, next: cursor, keys, values, count });
+      const from = isFirst ? undefined : cursor;
+      const outcome = takeBatch(this.fd, { from, next: cursor, keys, values, count });
       if (outcome === 'ENOSPC') {
         if (wanted >= this.maxEntries) break;
         wanted = Math.min(wanted * 2, this.maxEntries);
@@ -122,8 +134,8 @@ export interface Batch {
   readonly values: Uint8Array;
 }
 
-/** Room for what drainBatch() takes out of maps of one shape, used again and again. It grows by doubling to what such a
- *  map can hold, and halves when seven eighths of it were not needed. */
+/** Room for what drainBatch() takes out of maps of one shape, used again and again. It grows by doubling to
+ *  what such a map can hold, and halves when seven eighths of it were not needed. */
 export class BatchBuffer {
   readonly keySize: number;
   readonly valueSize: number;

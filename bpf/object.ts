@@ -1,5 +1,6 @@
-// A BPF object between file and kernel: opened, told which programs and sizes to load with, and its maps collected
-// after the load. The maps inside an array of maps are made here unless the object brings its own.
+// A BPF object between file and kernel: opened, told which programs and sizes to load with, and its maps
+// collected after the load. The maps inside an array of maps are made here unless the object brings its
+// own.
 
 import { assert } from '../storage/model/errors.js';
 import {
@@ -28,7 +29,8 @@ export interface ObjectOptions {
   readonly objectPath: string;
   /** Constants by name. */
   readonly rodata: Readonly<Record<string, RodataValue>>;
-  /** By map name. For an array of maps: of each map inside it; those that the object brings are called NAME_INDEX. */
+  /** By map name. For an array of maps: of each map inside it; those that the object brings are called
+   *  NAME_INDEX. */
   readonly maxEntries: Readonly<Record<string, number>>;
 }
 

@@ -1,4 +1,5 @@
-// Constants of a BPF object, set between open and load: `const volatile` variables that the verifier then knows.
+// Constants of a BPF object, set between open and load: `const volatile` variables that the verifier then
+// knows.
 
 import { assert } from '../storage/model/errors.js';
 import { findMap, initialValue, sectionVariables, type ObjectHandle } from '../ffi/libbpf.js';
@@ -24,7 +25,8 @@ export function writeRodata(object: ObjectHandle, values: Readonly<Record<string
 /** Little-endian integers that share the view equally, signed or unsigned. */
 export function writeIntegers(view: DataView, values: readonly (number | bigint)[], name: string): void {
   const sizeBytes = view.byteLength / values.length;
-  assert([1, 2, 4, 8].includes(sizeBytes), `${values.length} integers make up ${name} (${view.byteLength} bytes)`);
+  const isWhole = [1, 2, 4, 8].includes(sizeBytes);
+  assert(isWhole, `${values.length} integers make up ${name} (${view.byteLength} bytes)`);
   const bits = 8 * sizeBytes;
   values.forEach((value, index) => {
     const integer = BigInt(value);

@@ -1,5 +1,5 @@
-// One try to load and attach a set of hooks. When the kernel refuses the set, each program is loaded alone with a
-// verifier log, so that the culprits, and what was wrong with them, come out of the real thing.
+// One try to load and attach a set of hooks. When the kernel refuses the set, each program is loaded alone
+// with a verifier log, so that the culprits, and what was wrong with them, come out of the real thing.
 
 import { CallError } from '../ffi/errno.js';
 import {
@@ -85,8 +85,8 @@ function loadAlone(options: TrialOptions, program: string): HookFailure | undefi
 
 /** The line of a verifier log that says what was wrong: the last that is no statistics. */
 export function lastVerifierLine(lines: readonly string[]): string | undefined {
-  const spoken = lines.filter((line) => line.trim() !== '' && !/^(processed|verification time|stack depth) /.test(line));
-  return spoken.at(-1)?.trim();
+  const statistics = /^(\s*$|processed |verification time |stack depth )/;
+  return lines.findLast((line) => !statistics.test(line))?.trim();
 }
 
 /** The first warning of a chain names the cause; those after it, what could not go on. */

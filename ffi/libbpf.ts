@@ -1,6 +1,8 @@
-// libbpf, found at run time. Every call that can fail goes through check(), which names the operation and the errno;
-// libbpf does not test the handles it is given, so a null one would end the process: none is let in or out.
-// Source: libbpf's <bpf/libbpf.h>, <bpf/bpf.h>, <bpf/btf.h>; version 1.0 and later, whose functions return -errno.
+// libbpf, found at run time. Every call that can fail goes through check(), which names the operation and
+// the errno; libbpf does not test the handles it is given, so a null one would end the process: none is let
+// in or out.
+// Source: libbpf's <bpf/libbpf.h>, <bpf/bpf.h>, <bpf/btf.h>; version 1.0 and later, whose functions return
+// -errno.
 
 import koffi from 'koffi';
 import { CallError, LibraryError, errnoName } from './errno.js';
@@ -47,7 +49,10 @@ const signatures = {
   bpf_map_lookup_elem: ['int', ['int', 'void *', 'void *']],
   bpf_map_update_elem: ['int', ['int', 'void *', 'void *', 'uint64']],
   bpf_map_delete_elem: ['int', ['int', 'void *']],
-  bpf_map_lookup_and_delete_batch: ['int', ['int', 'void *', 'void *', 'void *', 'void *', 'void *', 'void *']],
+  bpf_map_lookup_and_delete_batch: [
+    'int',
+    ['int', 'void *', 'void *', 'void *', 'void *', 'void *', 'void *'],
+  ],
   btf__find_by_name_kind: ['int', ['void *', 'str', 'uint32']],
   btf__type_by_id: ['void *', ['void *', 'uint32']],
   btf__name_by_offset: ['str', ['void *', 'uint32']],
@@ -125,7 +130,8 @@ function printLine(level: number, format: unknown, args: unknown): number {
 
 // Objects and programs
 
-/** **Errors**: throws CallError: `ENOENT` no such file, `EINVAL` or others: libbpf's log says what it misses. */
+/** **Errors**: throws CallError: `ENOENT` no such file, `EINVAL` or others: libbpf's log says what it
+ *  misses. */
 export function openObject(path: string): ObjectHandle {
   return checkPointer(`opening ${path}`, api().bpf_object__open(path) as bigint | null);
 }
@@ -140,12 +146,17 @@ export function closeObject(object: ObjectHandle): void {
   api().bpf_object__close(object);
 }
 
-export function programsOf(object: ObjectHandle): { readonly name: string; readonly handle: ProgramHandle }[] {
+export interface Named<Kind extends string> {
+  readonly name: string;
+  readonly handle: Handle<Kind>;
+}
+
+export function programsOf(object: ObjectHandle): Named<'program'>[] {
   const { bpf_object__next_program, bpf_program__name } = api();
   return walk<'program'>(object, bpf_object__next_program, bpf_program__name);
 }
 
-export function mapsOf(object: ObjectHandle): { readonly name: string; readonly handle: MapHandle }[] {
+export function mapsOf(object: ObjectHandle): Named<'map'>[] {
   const { bpf_object__next_map, bpf_map__name } = api();
   return walk<'map'>(object, bpf_object__next_map, bpf_map__name);
 }
@@ -154,8 +165,8 @@ function walk<Kind extends string>(
   object: ObjectHandle,
   next: NativeFunction,
   nameOf: NativeFunction,
-): { readonly name: string; readonly handle: Handle<Kind> }[] {
-  const found: { name: string; handle: Handle<Kind> }[] = [];
+): Named<Kind>[] {
+  const found: Named<Kind>[] = [];
   let current = next(object, null) as bigint | null;
   while (current !== null) {
     found.push({ name: nameOf(current) as string, handle: current as Handle<Kind> });
@@ -249,7 +260,8 @@ export function createMap(name: string, shape: MapShape): number {
  *  btf_vmlinux_value_type_id, inner_map_fd, map_flags; ... } */
 const MAP_FLAGS_WORD = 7;
 
-/** False when the map has no such key. **Errors**: throws CallError for everything else; so do the three below. */
+/** False when the map has no such key. **Errors**: throws CallError for everything else; so do the three
+ *  below. */
 export function lookupElement(fd: number, key: Uint8Array, value: Uint8Array): boolean {
   return foundOr('map look-up', api().bpf_map_lookup_elem(fd, key, value) as number);
 }
@@ -270,8 +282,10 @@ function foundOr(operation: string, result: number): boolean {
 }
 
 /** Moves up to `count[0]` entries out of a hash map; `count[0]` is then how many came.
- *  **Shape**: `from` and `next` are 8 bytes, opaque; `from` is undefined for the start. One buffer may be both.
- *  **Errors**: `ENOSPC` as a value: a hash bucket holds more entries than were asked for. Others throw CallError. */
+ *  **Shape**: `from` and `next` are 8 bytes, opaque; `from` is undefined for the start. One buffer may be
+ *  both.
+ *  **Errors**: `ENOSPC` as a value: a hash bucket holds more entries than were asked for. Others throw
+ *  CallError. */
 export function takeBatch(
   fd: number,
   batch: {

@@ -1,5 +1,5 @@
-// What the front needs of libc: clocks, a limit, closing a descriptor, starting node again, and the two sockets that node
-// cannot make: kobject uevents (a CPU came or went) and systemd's notification socket.
+// What the front needs of libc: clocks, a limit, closing a descriptor, starting node again, and the two
+// sockets that node cannot make: kobject uevents (a CPU came or went) and systemd's notification socket.
 // Source: netlink(7), lib/kobject_uevent.c, sd_notify(3).
 
 import { CallError } from './errno.js';
@@ -32,8 +32,8 @@ const clockGettime = libcFunction('clock_gettime', 'int', ['int', 'void *']);
 const setrlimit = libcFunction('setrlimit', 'int', ['int', 'void *']);
 const socket = libcFunction('socket', 'int', ['int', 'int', 'int']);
 const bind = libcFunction('bind', 'int', ['int', 'void *', 'uint32_t']);
-const recv = libcFunction('recv', 'ssize_t', ['int', 'void *', 'size_t', 'int']);
-const sendto = libcFunction('sendto', 'ssize_t', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32_t']);
+const recv = libcFunction('recv', 'long', ['int', 'void *', 'size_t', 'int']);
+const sendto = libcFunction('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32_t']);
 const datagram = Buffer.alloc(2048);
 
 export function closeFd(fd: number): void {
@@ -46,8 +46,9 @@ export interface ClockOffsets {
   readonly unixMinusMonotonicNs: bigint;
 }
 
-/** Reads each clock between two readings of CLOCK_MONOTONIC, so it is right to half the time between those two:
- *  below a microsecond. The first offset grows when the host was suspended, the second when its clock is set. */
+/** Reads each clock between two readings of CLOCK_MONOTONIC, so it is right to half the time between those
+ *  two: below a microsecond. The first offset grows when the host was suspended, the second when its clock
+ *  is set. */
 export function clockOffsets(): ClockOffsets {
   return {
     bootMinusMonotonicNs: offsetOf(CLOCK_BOOTTIME),
@@ -71,15 +72,16 @@ function offsetOf(clock: number): bigint {
   return best;
 }
 
-/** Replaces this process by another program, with the same process id; node's own descriptors close by themselves.
- *  Returns only when that failed: the errno by name. */
+/** Replaces this process by another program, with the same process id; node's own descriptors close by
+ *  themselves. Returns only when that failed: the errno by name. */
 export function execve(path: string, args: readonly string[], env: NodeJS.ProcessEnv): string {
   const pairs = Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`);
   execveCall(path, [...args, null], [...pairs, null]);
   return lastErrno();
 }
 
-/** Kernels before 5.11 count maps and programs against RLIMIT_MEMLOCK. EPERM (no CAP_SYS_RESOURCE) is worth a note only. */
+/** Kernels before 5.11 count maps and programs against RLIMIT_MEMLOCK. EPERM (no CAP_SYS_RESOURCE) is worth
+ *  a note only. */
 export function raiseMemlock(): { readonly ok: true } | { readonly errno: string } {
   const limit = Buffer.alloc(16);
   limit.writeBigUInt64LE(RLIM_INFINITY, 0);
@@ -100,7 +102,8 @@ export function openUeventSocket(): { readonly fd: number } | { readonly errno: 
   return { errno };
 }
 
-/** Empties a non-blocking datagram socket. True when a uevent of a CPU was among it, or when some were lost. */
+/** Empties a non-blocking datagram socket. True when a uevent of a CPU was among it, or when some were
+ *  lost. */
 export function drainUevents(fd: number): boolean {
   let isCpu = false;
   for (let i = 0; i < MAX_DATAGRAMS; i++) {

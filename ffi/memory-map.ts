@@ -24,7 +24,8 @@ export interface MapRequest {
   readonly isWritable: boolean;
 }
 
-/** **Limits**: a view made of `bytes` must not be touched after close(): the memory is gone, and the process with it. */
+/** **Limits**: a view made of `bytes` must not be touched after close(): the memory is gone, and the
+ *  process with it. */
 export class MemoryMap {
   readonly bytes: ArrayBuffer;
   readonly #address: bigint;
@@ -34,13 +35,14 @@ export class MemoryMap {
   /** **Errors**: throws CallError (EPERM: over the limit of locked memory; ENOMEM; EACCES). */
   constructor(fd: number, request: MapRequest) {
     const protection = request.isWritable ? PROT_READ | PROT_WRITE : PROT_READ;
-    const address = mmap(null, request.lengthBytes, protection, MAP_SHARED, fd, request.offsetBytes) as bigint | null;
+    const { lengthBytes, offsetBytes } = request;
+    const address = mmap(null, lengthBytes, protection, MAP_SHARED, fd, offsetBytes) as bigint | null;
     if (address === null || address === MAP_FAILED) {
-      throw new CallError(`mmap of ${request.lengthBytes} bytes`, lastErrno());
+      throw new CallError(`mmap of ${lengthBytes} bytes`, lastErrno());
     }
     this.#address = address;
-    this.#lengthBytes = request.lengthBytes;
-    this.bytes = koffi.view(address, request.lengthBytes);
+    this.#lengthBytes = lengthBytes;
+    this.bytes = koffi.view(address, lengthBytes);
   }
 
   close(): void {

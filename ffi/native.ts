@@ -1,4 +1,5 @@
-// libc as this process has it already (glibc or musl), and the system call numbers that libc has no function for.
+// libc as this process has it already (glibc or musl), and the system call numbers that libc has no
+// function for.
 // Source: the kernel's syscall_64.tbl (x86-64) and asm-generic/unistd.h (aarch64).
 
 import koffi, { type LibraryHandle } from 'koffi';
@@ -18,13 +19,18 @@ const syscallTable: Readonly<Record<string, SyscallNumbers>> = {
 
 const libc = koffi.load(null);
 
-/** A function of libc; arguments and result by koffi's type names. **Errors**: throws when libc has none of that name. */
+/** A function of libc; arguments and result by koffi's type names. **Errors**: throws when libc has none of
+ *  that name. */
 export function libcFunction(name: string, result: string, parameters: string[]): NativeFunction {
   return libc.func(name, result, parameters);
 }
 
 /** The same, or undefined where this libc lacks it (malloc_trim in musl). */
-export function optionalLibcFunction(name: string, result: string, parameters: string[]): NativeFunction | undefined {
+export function optionalLibcFunction(
+  name: string,
+  result: string,
+  parameters: string[],
+): NativeFunction | undefined {
   try {
     return libc.func(name, result, parameters);
   } catch {

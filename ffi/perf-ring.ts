@@ -1,5 +1,5 @@
-// The ring of one perf event, read in place. The kernel writes at head and never past tail; records are 8-byte aligned
-// and may wrap around the end of the data, then they are put together in a scratch buffer.
+// The ring of one perf event, read in place. The kernel writes at head and never past tail; records are
+// 8-byte aligned and may wrap around the end of the data, then they are put together in a scratch buffer.
 // Source: perf_event_open(2), "MMAP layout"; include/uapi/linux/perf_event.h. Hot path: no object per record.
 
 import assert from 'node:assert/strict';
@@ -62,8 +62,8 @@ export class PerfRing {
   }
 
   /** Hands over what waits, oldest first, and frees its room. Returns the number of records.
-   *  **Limits**: what was there at the call, so at most the ring's size. What the callback throws comes out of here, and
-   *  the record it failed on is not seen again. */
+   *  **Limits**: what was there at the call, so at most the ring's size. What the callback throws comes out
+   *  of here, and the record it failed on is not seen again. */
   read(onRecord: OnPerfRecord): number {
     if (!this.#isOpen) return 0;
     const head = Number(Atomics.load(this.#positions, HEAD_WORD));
