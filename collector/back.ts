@@ -47,7 +47,6 @@ class Back {
   flush(message: FlushMessage): void {
     const startedMs = performance.now();
     this.#daemon = message.daemon;
-    if (message.hasNewKernelModules) this.#symbolizer.reloadKernel();
     for (const symbol of message.kernelSymbols) this.#symbolizer.applyKernelSymbol(symbol);
     for (const module of message.modules) this.#symbolizer.addModule(module);
     const writer = this.#store.beginFlush(message.span);

@@ -55,12 +55,11 @@ export interface FlushMessage {
   readonly span: FlushSpan;
   /** Streams of this flush with their header counters; rows and events refer to them by index. */
   readonly streams: readonly { readonly info: StreamInfo; readonly counters: Counters }[];
-  readonly samples: SampleRows;
+  /** One entry a probe that takes stacks. */
+  readonly samples: readonly SampleRows[];
   readonly events: readonly { readonly stream: number; readonly columns: EventColumns }[];
   readonly modules: readonly OpenedModule[];
   readonly kernelSymbols: readonly KernelSymbol[];
-  /** New kernel modules were mapped: kallsyms must be read again before naming. */
-  readonly hasNewKernelModules: boolean;
   /** For `status`: name -> value, the unit last in the name. */
   readonly daemon: Readonly<Record<string, string | number>>;
 }

@@ -2,12 +2,15 @@
 // offline lose theirs and get new ones when they come back.
 
 import type { PerfEventName } from './perf-events.js';
-import { closePerfEvent, disablePerfEvent, enablePerfEvent, openPerfEvent } from '../../ffi/perf-event.js';
+import { closeFd } from '../../ffi/libc.js';
+import { disablePerfEvent, enablePerfEvent, openPerfEvent } from '../../ffi/perf-event.js';
+import type { PerfEventAttr } from '../../ffi/perf-event.js';
 import { OperatingError } from '../../storage/model/errors.js';
+import type { StreamInfo } from '../../storage/model/stream.js';
 
 /** What triggers a sample, and how often: each `period` of the event's unit, or `frequencyHz` times a second. */
 export interface SampleTrigger {
-  readonly name: string;
+  readonly stream: StreamInfo;
   readonly event: PerfEventName;
   /** Index in the BPF program's terms; 0 is the clock. */
   readonly sampleType: number;
@@ -49,7 +52,7 @@ export class SamplingEvents {
       } else if (trigger.sampleType === 0) {
         throw openError(trigger, cpu, result.errno);
       } else {
-        this.#hooks.note(`event ${trigger.name} on CPU ${cpu}: ${result.errno}; its samples are not taken`);
+        this.#hooks.note(`event ${trigger.stream.name} on CPU ${cpu}: ${result.errno}; its samples are not taken`);
       }
     }
     this.#fds.set(cpu, opened);
@@ -68,7 +71,7 @@ export class SamplingEvents {
   }
 
   close(cpu: number): void {
-    for (const { fd } of this.#fds.get(cpu) ?? []) closePerfEvent(fd);
+    for (const { fd } of this.#fds.get(cpu) ?? []) closeFd(fd);
     this.#fds.delete(cpu);
   }
 
@@ -77,8 +80,14 @@ export class SamplingEvents {
   }
 }
 
+/** wakeup_events is free in an event without a ring: it tells the program which sample type this is. */
+function attributes({ event, sampleType, period, frequencyHz }: SampleTrigger): PerfEventAttr {
+  const rate = frequencyHz === undefined ? { period: period ?? 1 } : { frequencyHz };
+  return { type: event.type, config: event.config, ...rate, wakeupEvents: sampleType, flags: ['disabled'] };
+}
+
 function openError(trigger: SampleTrigger, cpu: number, errno: string): OperatingError {
-  const what = `cannot open the sampling event ${trigger.name} on CPU ${cpu}: ${errno}`;
+  const what = `cannot open the sampling event ${trigger.stream.name} on CPU ${cpu}: ${errno}`;
   if (errno === 'EACCES' || errno === 'EPERM') return new OperatingError('no-privilege', what);
   return new OperatingError('kernel-unsupported', what);
 }

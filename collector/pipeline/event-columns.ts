@@ -1,7 +1,7 @@
 // Ring records -> columns of an event stream, as the probe's descriptor says. Records are kept as bytes until the flush,
 // when all that happened until then is known and executables, users and cgroups have their names. Pure.
 
-import type { BtfStruct, BtfType } from '../../elf/btf.js';
+import type { BtfMember, BtfStruct, BtfType } from '../../elf/btf.js';
 import type { EventField, EventRecordType } from '../../bpf/descriptor.js';
 import { assert } from '../../storage/model/errors.js';
 import type { FieldInfo, StreamInfo } from '../../storage/model/stream.js';
@@ -125,7 +125,7 @@ function memberAt(struct: BtfStruct, path: string): { readonly offset: number; r
   let offset = 0;
   let type: BtfType = { kind: 'struct', sizeBytes: struct.sizeBytes, struct };
   for (const name of path.split('.')) {
-    const member = type.kind === 'struct' ? type.struct.members.find((each) => each.name === name) : undefined;
+    const member: BtfMember | undefined = type.kind === 'struct' ? type.struct.members.find((each) => each.name === name) : undefined;
     assert(member !== undefined, `struct ${struct.name} has a member ${path}`);
     offset += member.offsetBytes;
     type = member.type;

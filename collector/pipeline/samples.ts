@@ -1,7 +1,7 @@
 // Drained counts and stacks -> normalized rows. Pure: no I/O, no clock. Hot path: typed arrays, keys and frames are
 // read as u32 halves (canonical addresses are exact as signed Numbers), no object per frame.
 
-import type { ModuleRef } from '../process/table.js';
+import type { ModuleRef } from '../process/modules.js';
 import type { SeriesInfo } from '../../storage/model/series.js';
 import { seriesKey } from '../../storage/model/series.js';
 import * as wire from '../../bpf/generated/wire.js';
@@ -14,7 +14,7 @@ import { StackTableBuilder } from './stack-table.js';
 export interface DrainedStacks {
   readonly count: number;
   readonly keys: Uint8Array;
-  readonly weights: BigUint64Array;
+  readonly weights: Float64Array;
   readonly stackCount: number;
   readonly stackHashes: BigUint64Array;
   readonly stacks: Uint8Array;
@@ -23,25 +23,27 @@ export interface DrainedStacks {
 /** A program image as samples see it; undefined where the process table does not know it. */
 export interface SampledImage {
   readonly id: number;
+  readonly tgid: number;
+  /** Ended before the flush and short-lived: kept by executable, not by pid. */
   readonly isFolded: boolean;
   readonly startUnixMs: number;
   readonly comm: string;
   readonly executable: string;
+  threadName(tid: number): string;
   findMapping(address: number): { readonly start: number; readonly fileOffset: number; readonly module: ModuleRef } | undefined;
 }
 
 /** What the pipeline asks of the process table, the cgroup table and the user names. */
 export interface Naming {
   image(tgid: number, startBootNs: number, execId: number): SampledImage | undefined;
-  threadName(image: SampledImage, tid: number): string;
   cgroupPath(rankedId: bigint): string;
   userName(uid: number): string;
 }
 
 export interface NormalizedSamples {
   readonly rows: SampleRows;
-  /** Modules that frames of this flush lie in. */
-  readonly modules: ReadonlyMap<number, ModuleRef>;
+  /** Modules that frames of this flush lie in, by id, each with a process that maps it. */
+  readonly modules: ReadonlyMap<number, { readonly module: ModuleRef; readonly tgid: number }>;
   /** Rows folded because the flush had more series than `maxSeries`. */
   readonly foldedSeries: number;
   /** Sum of weights per sample type. */
@@ -73,7 +75,7 @@ export function normalizeSamples(
     const tgid = words[at + 2]!;
     const image = run.image(tgid, startBootNs, words[at + 3]!);
     const type = words[at + wire.FK_SAMPLE_KEY_SAMPLE_TYPE_OFFSET / 4]!;
-    const weight = Number(drained.weights[i]!);
+    const weight = drained.weights[i]!;
     weightByType[type]! += weight;
     rowStream[i] = options.streamOfType[type]!;
     rowSeries[i] = run.series(image, tgid, words, at);
@@ -87,7 +89,7 @@ export function normalizeSamples(
 
 class Normalizer {
   readonly table = new StackTableBuilder();
-  readonly modules = new Map<number, ModuleRef>();
+  readonly modules = new Map<number, { module: ModuleRef; tgid: number }>();
   readonly seriesList: SeriesInfo[] = [];
   foldedSeries = 0;
   readonly #naming: Naming;
@@ -146,7 +148,7 @@ class Normalizer {
     const { comm, executable: exe } = image;
     if (this.seriesList.length >= this.#maxSeries) this.foldedSeries++;
     else if (!image.isFolded) {
-      const thread = this.#naming.threadName(image, tid);
+      const thread = image.threadName(tid);
       return { pid: tgid, startUnixMs: image.startUnixMs, comm, thread, exe, ...who };
     }
     return { pid: 0, startUnixMs: 0, comm, thread: comm, exe, ...who };
@@ -180,7 +182,7 @@ class Normalizer {
     if (high === 0 && low < wire.FkStackId.FK_STACK_FIRST) return this.table.finish(low - 1);
     const index = this.#stackIndex.get((BigInt(high) << 32n) | BigInt(low));
     if (index === undefined) return this.table.finish(wire.FkStackEnd.FK_END_STACK_MAP_FULL);
-    const nWords = Math.min(this.#stackHead[(index * STACK_BYTES) / 2]!, wire.FK_STACK_WORDS);
+    const nWords = Math.min(this.#stackHead[(index * STACK_BYTES) / 2]!, wire.FkLimit.FK_STACK_WORDS);
     const first = (index * STACK_BYTES + wire.FK_STACK_WORDS_OFFSET) / 4;
     for (let i = 0; i < nWords; i++) {
       const lowWord = this.#stackWords[first + 2 * i]!;
@@ -195,7 +197,8 @@ class Normalizer {
     const mapping = image?.findMapping(lookup);
     if (mapping === undefined) return this.table.addFrame(UNMAPPED_FRAME, lookup);
     if (mapping.module.kind === 'anonymous') return this.table.addFrame(ANONYMOUS_FRAME, lookup);
-    this.modules.set(mapping.module.id, mapping.module);
-    this.table.addFrame(mapping.module.id, lookup - mapping.start + mapping.fileOffset);
+    const { module } = mapping;
+    if (!this.modules.has(module.id)) this.modules.set(module.id, { module, tgid: image!.tgid });
+    this.table.addFrame(module.id, lookup - mapping.start + mapping.fileOffset);
   }
 }

@@ -22,6 +22,8 @@ export interface ClockReading {
 /** Sums over all CPUs of one generation and sample type, from struct fk_sample_stats. */
 export interface StatsSums {
   readonly captured: number;
+  /** Sum of the weights of what was captured. */
+  readonly capturedWeight: number;
   readonly idle: number;
   readonly notFired: number;
   /** By reason's name. */

@@ -8,7 +8,7 @@
 
 import * as v from 'valibot';
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 1 as const;
 export const MAX_REQUEST_BYTES = 65_536;
 /** A client gives up on answers beyond this. */
 export const MAX_ANSWER_BYTES = 2 ** 31;

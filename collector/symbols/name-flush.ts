@@ -25,14 +25,19 @@ export function nameFlush(message: FlushMessage, symbolizer: Symbolizer, writer:
     return id;
   });
   for (const { stream, columns } of message.events) writer.events(streams[stream]!, columns);
-  const { samples } = message;
-  const series = samples.series.map((info) => writer.seriesId(info));
-  const trie = new StackNamer(samples.stacks, symbolizer, writer);
-  for (let row = 0; row < samples.rowWeight.length; row++) {
-    const node = trie.node(samples.rowUser[row]!, samples.rowKernel[row]!);
-    writer.sample(streams[samples.rowStream[row]!]!, series[samples.rowSeries[row]!]!, node, samples.rowWeight[row]!);
+  let framesNamed = 0;
+  let framesTotal = 0;
+  for (const rows of message.samples) {
+    const series = rows.series.map((info) => writer.seriesId(info));
+    const trie = new StackNamer(rows.stacks, symbolizer, writer);
+    for (let row = 0; row < rows.rowWeight.length; row++) {
+      const node = trie.node(rows.rowUser[row]!, rows.rowKernel[row]!);
+      writer.sample(streams[rows.rowStream[row]!]!, series[rows.rowSeries[row]!]!, node, rows.rowWeight[row]!);
+    }
+    framesNamed += trie.framesNamed;
+    framesTotal += trie.framesTotal;
   }
-  return { framesNamed: trie.framesNamed, framesTotal: trie.framesTotal };
+  return { framesNamed, framesTotal };
 }
 
 class StackNamer {

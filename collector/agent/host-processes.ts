@@ -1,0 +1,135 @@
+// The processes of the host as the front follows them: side-band rings into the table, /proc for what was there before
+// and after losses, cgroup paths and user names beside. (front)
+
+import { OperatingError } from '../../storage/model/errors.js';
+import type { KernelSymbol } from '../messages.js';
+import { CgroupPaths, cgroupHierarchies } from '../process/cgroups.js';
+import { readProcesses } from '../process/proc-files.js';
+import { SidebandRings } from '../process/sideband-rings.js';
+import { ProcessTable } from '../process/table.js';
+import { UserNames } from '../process/users.js';
+import { clockOffsets } from '../../ffi/libc.js';
+
+/** Kernel symbols told to the back at once; a storm of BPF programs beyond it goes unnamed. */
+const MAX_KERNEL_SYMBOLS = 10_000;
+
+export class HostProcesses {
+  readonly table: ProcessTable;
+  readonly cgroups: CgroupPaths;
+  readonly users = new UserNames();
+  readonly cgroupHierarchyIds: readonly number[];
+  readonly #rings: SidebandRings;
+  readonly #fds = new Map<number, number>();
+  readonly #note: (text: string) => void;
+  readonly #stop = new AbortController();
+  #isReading = false;
+  #kernelSymbols: KernelSymbol[] = [];
+
+  private constructor(rings: SidebandRings, table: ProcessTable, note: (text: string) => void) {
+    const { ids, mounts } = cgroupHierarchies();
+    this.#rings = rings;
+    this.table = table;
+    this.cgroups = new CgroupPaths(mounts);
+    this.cgroupHierarchyIds = ids;
+    this.#note = note;
+  }
+
+  /** Opens the side-band rings of these CPUs. **Errors**: `no-privilege`, `kernel-unsupported`. */
+  static open(cpus: readonly number[], note: (text: string) => void): HostProcesses {
+    const baseKtimeNs = process.hrtime.bigint();
+    const { bootMinusMonotonicNs } = clockOffsets();
+    const rings = new SidebandRings({ baseKtimeNs, cpuCount: cpus.length });
+    const processes = new HostProcesses(rings, new ProcessTable({ baseKtimeNs, bootMinusMonotonicNs }), note);
+    for (const cpu of cpus) {
+      const opened = processes.#addCpu(cpu);
+      if ('fd' in opened) continue;
+      processes.close();
+      const isRefused = opened.errno === 'EACCES' || opened.errno === 'EPERM';
+      const message = `cannot follow the processes of CPU ${cpu}: perf_event_open: ${opened.errno}`;
+      throw new OperatingError(isRefused ? 'no-privilege' : 'kernel-unsupported', message);
+    }
+    for (const flag of rings.missing) note(`this kernel's side-band events have no ${flag}`);
+    return processes;
+  }
+
+  /** Readable when a ring is a quarter full. */
+  get fds(): readonly number[] {
+    return [...this.#fds.values()];
+  }
+
+  setBootOffset(bootMinusMonotonicNs: bigint): void {
+    this.table.setBootOffset(bootMinusMonotonicNs);
+  }
+
+  /** Reads all there is in /proc and in the cgroup hierarchies, a few milliseconds at a time. */
+  async readExisting(): Promise<void> {
+    await readProcesses(this.table, 'all', { signal: this.#stop.signal });
+    await this.cgroups.scanIfWanted(process.hrtime.bigint());
+    this.read(process.hrtime.bigint() - 1_000_000n);
+  }
+
+  /** Takes in events up to `horizonKtimeNs`, which must lie a little in the past: rings are merged by time. */
+  read(horizonKtimeNs: bigint): void {
+    const horizonNs = this.table.tableNs(horizonKtimeNs);
+    for (const event of this.#rings.read(horizonNs)) {
+      if (event.kind !== 'ksymbol') this.table.apply(event);
+      else if (this.#kernelSymbols.length < MAX_KERNEL_SYMBOLS) this.#kernelSymbols.push(event);
+    }
+    this.table.advance(horizonNs);
+    void this.#resync();
+  }
+
+  takeKernelSymbols(): readonly KernelSymbol[] {
+    const symbols = this.#kernelSymbols;
+    this.#kernelSymbols = [];
+    return symbols;
+  }
+
+  /** Forgets what ended before, and looks for cgroups and users that turned up unknown. */
+  expire(beforeKtimeNs: bigint): void {
+    this.table.expire(this.table.tableNs(beforeKtimeNs));
+    this.users.refresh();
+    void this.cgroups.scanIfWanted(process.hrtime.bigint());
+  }
+
+  followCpus(online: readonly number[], on: { readonly added: (fd: number) => void; readonly removed: (fd: number) => void }): void {
+    for (const [cpu, fd] of this.#fds) {
+      if (online.includes(cpu)) continue;
+      on.removed(fd);
+      this.#rings.removeCpu(cpu);
+      this.#fds.delete(cpu);
+    }
+    for (const cpu of online) {
+      if (this.#fds.has(cpu)) continue;
+      const opened = this.#addCpu(cpu);
+      if ('fd' in opened) on.added(opened.fd);
+      else this.#note(`cannot follow the processes of CPU ${cpu}: ${opened.errno}`);
+    }
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#rings.close();
+    this.#fds.clear();
+  }
+
+  #addCpu(cpu: number): { readonly fd: number } | { readonly errno: string } {
+    const opened = this.#rings.addCpu(cpu);
+    if ('fd' in opened) this.#fds.set(cpu, opened.fd);
+    return opened;
+  }
+
+  /** After lost events: reads the processes concerned from /proc again. */
+  async #resync(): Promise<void> {
+    if (this.#isReading) return;
+    const which = this.table.takeResync();
+    if (which === undefined) return;
+    this.#isReading = true;
+    try {
+      if (which === 'all') this.#note('side-band events were lost: processes are read from /proc again');
+      await readProcesses(this.table, which, { signal: this.#stop.signal });
+    } finally {
+      this.#isReading = false;
+    }
+  }
+}

@@ -1,0 +1,256 @@
+// The front thread's work: talks to the kernel and never blocks. It starts the probes and the side-band rings, follows
+// processes and CPUs, and at each flush takes what the kernel counted and makes it a message for the back.
+//
+//   flip ── 3 ms ── drain ── side-band up to the flip ── rings ── normalize ── open new files (async) ── message
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FLIP_PAUSE_MS } from '../bpf/double-buffer.js';
+import type { Config } from '../config/load.js';
+import { clockOffsets, closeFd, drainUevents, openUeventSocket } from '../ffi/libc.js';
+import { Poller } from '../ffi/poller.js';
+import type { Counters } from '../storage/model/completeness.js';
+import type { FrontFigures } from './agent/figures.js';
+import { HostNaming } from './agent/host-naming.js';
+import { HostProcesses } from './agent/host-processes.js';
+import type { Log } from './agent/log.js';
+import { ProbeRing } from './agent/probe-rings.js';
+import { findProbes, loadProbes } from './agent/probes.js';
+import type { SamplingPlan } from './agent/sampling-plan.js';
+import { planSampling } from './agent/sampling-plan.js';
+import { onlineCpus } from './host/cpus.js';
+import { ModuleOpener } from './host/module-opener.js';
+import type { SeenModule } from './host/module-opener.js';
+import { StackSource } from './host/stack-source.js';
+import type { FlushMessage, SampleRows } from './messages.js';
+import { normalizeSamples } from './pipeline/samples.js';
+import type { LoadedProbe } from '../bpf/loaded-probe.js';
+
+/** Series of one flush and sample source; more are folded by executable. */
+const MAX_SERIES = 4096;
+/** Ended processes are kept this long for samples drained later. */
+const KEEP_ENDED_FLUSHES = 2;
+
+export interface FrontOptions {
+  readonly log: Log;
+  readonly verbosity: number;
+  /** Something after the start went wrong for good. */
+  readonly fail: (error: Error) => void;
+}
+
+export class Front {
+  readonly intervalMs: number;
+  readonly #plan: SamplingPlan;
+  readonly #log: Log;
+  readonly #processes: HostProcesses;
+  readonly #naming: HostNaming;
+  readonly #opener = new ModuleOpener();
+  readonly #poller: Poller;
+  readonly #uevents: number | undefined;
+  readonly #notes: string[] = [];
+  #probes: readonly LoadedProbe[] = [];
+  #sources: readonly StackSource[] = [];
+  #rings: readonly ProbeRing[] = [];
+  #sequence = 0;
+  #lastFlipKtimeNs = process.hrtime.bigint();
+  /** Samples of messages that could not be handed over; told with the next flush. */
+  #givenUp = 0;
+
+  private constructor(plan: SamplingPlan, processes: HostProcesses, options: FrontOptions) {
+    this.#plan = plan;
+    this.intervalMs = plan.intervalMs;
+    this.#log = options.log;
+    this.#processes = processes;
+    this.#naming = new HostNaming(processes.table, processes.cgroups, processes.users);
+    this.#poller = new Poller({ onReadable: () => this.#onReadable(), onError: (error) => options.fail(error as Error) });
+    const uevents = openUeventSocket();
+    this.#uevents = 'fd' in uevents ? uevents.fd : undefined;
+    if (this.#uevents === undefined) this.#note('no uevent socket: CPUs that come and go are noticed at the next flush');
+    else this.#poller.add(this.#uevents);
+  }
+
+  /** Side-band rings first, then probes, then what was there before, then the gate. **Errors**: what the parts throw. */
+  static async start(config: Config, options: FrontOptions): Promise<Front> {
+    const plan = planSampling(config);
+    const processes = HostProcesses.open(onlineCpus(), (text) => options.log('warn', text));
+    const front = new Front(plan, processes, options);
+    try {
+      for (const fd of processes.fds) front.#poller.add(fd);
+      await front.#startProbes(config, options);
+      await processes.readExisting();
+      front.#openGate();
+      return front;
+    } catch (error) {
+      front.close();
+      throw error;
+    }
+  }
+
+  get cpuCount(): number {
+    return new Set(this.#sources.flatMap(({ cpus }) => [...cpus])).size;
+  }
+
+  async #startProbes(config: Config, { log, verbosity }: FrontOptions): Promise<void> {
+    const files = await findProbes();
+    const facts = { ...this.#plan, cgroupHierarchies: this.#processes.cgroupHierarchyIds };
+    const loaded = loadProbes(files, config, facts, { verbosity, log });
+    this.#probes = loaded.map(({ probe }) => probe);
+    for (const { probe } of loaded) for (const note of probe.notes) this.#note(note);
+    const note = (text: string) => this.#note(text);
+    for (const { file, probe } of loaded) {
+      for (const output of file.descriptor.outputs) {
+        if (output.kind === 'ring') {
+          const onCgroup = (id: bigint, path: string) => this.#processes.cgroups.apply({ id, path });
+          const ring = new ProbeRing(file, probe, output, { maxEvents: config.limits.eventsPerFlush, onCgroup });
+          this.#rings = [...this.#rings, ring];
+          this.#poller.add(ring.fd);
+        } else {
+          const program = file.descriptor.hooks.find(({ attach }) => attach === 'perf_event')!.program;
+          const options = { periodNs: this.#plan.periodNs, note };
+          this.#sources = [...this.#sources, new StackSource({ probe, output, program }, this.#plan.triggers, options)];
+        }
+      }
+    }
+    for (const source of this.#sources) for (const cpu of this.#wantedCpus()) source.open(cpu);
+  }
+
+  /** After the last attach: what is counted from here on is complete. */
+  #openGate(): void {
+    for (const probe of this.#probes) probe.openGate();
+    this.#lastFlipKtimeNs = process.hrtime.bigint();
+    for (const source of this.#sources) for (const cpu of source.cpus) source.enable(cpu);
+  }
+
+  /** What the kernel counted since the last flush. Must not be called again before it resolved. */
+  async flush(isLast: boolean, daemon: FlushMessage['daemon']): Promise<FlushMessage> {
+    this.#followCpus();
+    if (isLast) for (const source of this.#sources) source.disable();
+    const flips = this.#sources.map((source) => source.flip());
+    const flipKtimeNs = flips[0]?.flipKtimeNs ?? process.hrtime.bigint();
+    await sleep(FLIP_PAUSE_MS + 1);
+    const offsets = clockOffsets();
+    const span = {
+      startUnixNs: this.#lastFlipKtimeNs + offsets.unixMinusMonotonicNs,
+      endUnixNs: flipKtimeNs + offsets.unixMinusMonotonicNs,
+    };
+    this.#naming.setBootTime(Number(offsets.unixMinusMonotonicNs - offsets.bootMinusMonotonicNs) / 1e6);
+    this.#processes.setBootOffset(offsets.bootMinusMonotonicNs);
+
+    const drained = this.#sources.map((source, index) => source.drain(flips[index]!));
+    this.#readRings();
+    this.#processes.read(process.hrtime.bigint() - 1_000_000n);
+
+    const streams: FlushMessage['streams'][number][] = [];
+    const samples: SampleRows[] = [];
+    const seen = new Map<number, SeenModule>();
+    for (const source of drained) {
+      const streamOfType = Uint8Array.from(this.#plan.triggers.keys(), (index) => streams.length + index);
+      const normalized = normalizeSamples(source.drained, this.#naming, { streamOfType, maxSeries: MAX_SERIES });
+      source.streams.forEach((stream, type) => {
+        streams.push({ info: stream.info, counters: this.#withCorrections(stream.counters, normalized.weightByType[type]!, type) });
+      });
+      for (const [id, module] of normalized.modules) seen.set(id, module);
+      samples.push(normalized.rows);
+    }
+    const events = this.#takeEvents(streams);
+    const kernelSymbols = this.#processes.takeKernelSymbols();
+    const modules = await this.#opener.open(seen.values());
+
+    this.#processes.expire(flipKtimeNs - BigInt(this.intervalMs * KEEP_ENDED_FLUSHES) * 1_000_000n);
+    this.#lastFlipKtimeNs = flipKtimeNs;
+    return { kind: 'flush', sequence: this.#sequence++, span, streams, samples, events, modules, kernelSymbols, daemon };
+  }
+
+  /** The back has fallen behind: the message is dropped, and its samples are told as lost with the next one. */
+  giveUp(message: FlushMessage): void {
+    this.#givenUp += message.streams[0]?.counters['captured'] ?? 0;
+    for (const { opened } of message.modules) if ('fd' in opened) closeFd(opened.fd);
+    this.#log('warn', 'the store is too slow: a flush was given up');
+  }
+
+  figures(): FrontFigures {
+    const { counts } = this.#processes.table;
+    return {
+      processes: counts.liveProcesses,
+      kernelMemoryBytes: this.#probes.reduce((sum, probe) => sum + probe.kernelMemoryBytes(), 0),
+      notes: this.#notes,
+      counts: { ...counts },
+    };
+  }
+
+  close(): void {
+    this.#poller.close();
+    for (const source of this.#sources) source.close();
+    for (const ring of this.#rings) ring.close();
+    for (const probe of this.#probes) probe.close();
+    this.#processes.close();
+    if (this.#uevents !== undefined) closeFd(this.#uevents);
+  }
+
+  /** Rings that have filled up to their watermark, or a CPU that came or went. */
+  #onReadable(): void {
+    this.#readRings();
+    this.#processes.read(process.hrtime.bigint() - 1_000_000n);
+    if (this.#uevents !== undefined && drainUevents(this.#uevents)) this.#followCpus();
+  }
+
+  #readRings(): void {
+    for (const ring of this.#rings) ring.read();
+  }
+
+  #takeEvents(streams: FlushMessage['streams'][number][]): FlushMessage['events'] {
+    return this.#rings.flatMap((ring) =>
+      ring.take(this.#naming, this.#lastFlipKtimeNs).map(({ info, counters, columns }) => {
+        streams.push({ info, counters });
+        return { stream: streams.length - 1, columns };
+      }),
+    );
+  }
+
+  /** What was counted as captured but did not arrive, or was given up, is lost and says so. */
+  #withCorrections(counters: Counters, drainedWeight: number, sampleType: number): Counters {
+    if (sampleType !== 0) return counters;
+    const undrained = (counters['captured'] ?? 0) - drainedWeight;
+    const corrected: Record<string, number> = { ...counters };
+    if (undrained !== 0) {
+      corrected['captured'] = drainedWeight;
+      corrected['lost.not_drained'] = undrained;
+    }
+    if (this.#givenUp > 0) {
+      corrected['expected'] = (corrected['expected'] ?? 0) + this.#givenUp;
+      corrected['lost.store_too_slow'] = this.#givenUp;
+      this.#givenUp = 0;
+    }
+    return corrected;
+  }
+
+  #wantedCpus(): readonly number[] {
+    const { cpus } = this.#plan;
+    return cpus === 'all' ? onlineCpus() : onlineCpus().filter((cpu) => cpus.includes(cpu));
+  }
+
+  /** CPUs that came online are sampled, those that went are let go. */
+  #followCpus(): void {
+    const online = onlineCpus();
+    this.#processes.followCpus(online, { added: (fd) => this.#poller.add(fd), removed: (fd) => this.#poller.remove(fd) });
+    const wanted = this.#wantedCpus();
+    for (const source of this.#sources) {
+      for (const cpu of source.cpus) {
+        if (wanted.includes(cpu)) continue;
+        source.remove(cpu);
+        this.#log('info', `CPU ${cpu} went offline`);
+      }
+      for (const cpu of wanted) {
+        if (source.cpus.includes(cpu)) continue;
+        source.open(cpu);
+        source.enable(cpu);
+        this.#log('info', `CPU ${cpu} came online and is sampled`);
+      }
+    }
+  }
+
+  #note(text: string): void {
+    if (this.#notes.includes(text)) return;
+    this.#notes.push(text);
+    this.#log('info', text);
+  }
+}
