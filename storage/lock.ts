@@ -1,0 +1,84 @@
+// One directory has one owner: it holds an exclusive SQLite lock on state.db, which ends with the process however that
+// ends. The file itself will keep small settings of the directory, never profiles.
+
+import Database from 'better-sqlite3';
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { OperatingError } from './model/errors.js';
+import { parseSegmentName } from './segment/segment-name.js';
+import type { Db } from './segment/schema.js';
+import { applicationId, classify, errorCode } from './segment/schema.js';
+import { readSegment } from './segment/segment-reader.js';
+
+const stateFile = 'state.db';
+const stateVersion = 1;
+
+export interface DirectoryLock {
+  release(): void;
+}
+
+/** Makes the directory (0750) if there is none and takes it. **Errors**: `store-locked`, `store-foreign`, `store-newer`;
+ *  SQLite's and the file system's. */
+export function lockDirectory(dir: string): DirectoryLock {
+  if (!existsSync(dir)) {
+    mkdirSync(dir, { recursive: true });
+    chmodSync(dir, 0o750);
+  }
+  const path = join(dir, stateFile);
+  if (!existsSync(path)) {
+    refuseForeignFiles(dir);
+    closeSync(openSync(path, 'a', 0o640));
+    chmodSync(path, 0o640);
+  }
+  const db = new Database(path, { timeout: 0 });
+  try {
+    take(db, dir);
+  } catch (error) {
+    db.close();
+    throw error;
+  }
+  return { release: () => void db.close() };
+}
+
+function take(db: Db, dir: string): void {
+  db.pragma('locking_mode = EXCLUSIVE');
+  try {
+    // In this mode the lock outlives the transaction.
+    db.exec('BEGIN EXCLUSIVE; COMMIT');
+  } catch (error) {
+    if (errorCode(error) === 'SQLITE_BUSY') {
+      throw new OperatingError('store-locked', `the data directory ${dir} is in use by another flamekeeper`);
+    }
+    if (errorCode(error) !== 'SQLITE_NOTADB') throw error;
+  }
+  const fileClass = classify(db);
+  if (fileClass === 'newer') {
+    throw new OperatingError('store-newer', `the data directory ${dir} was written by a newer flamekeeper`);
+  }
+  if (fileClass === 'ours') return;
+  const isEmpty = fileClass === 'foreign' && db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
+  if (!isEmpty) throw foreign(dir, stateFile);
+  db.transaction(() => {
+    db.pragma(`application_id = ${applicationId}`);
+    db.pragma(`user_version = ${stateVersion}`);
+    db.exec('CREATE TABLE state(k TEXT PRIMARY KEY, v) WITHOUT ROWID');
+  })();
+}
+
+/** A directory without our lock may be empty, hold segments whose state.db was lost, or things that are no database. */
+function refuseForeignFiles(dir: string): void {
+  const isOurs = (file: string) => {
+    const name = parseSegmentName(file);
+    return name !== undefined && readSegment(join(dir, file), name, () => 'ours') !== 'foreign';
+  };
+  const databases = readdirSync(dir).filter(isDatabaseName);
+  if (databases.length > 0 && !databases.some(isOurs)) throw foreign(dir, databases[0]!);
+}
+
+export function isDatabaseName(name: string): boolean {
+  return /\.(db|sqlite|sqlite3)$/.test(name);
+}
+
+export function foreign(dir: string, file: string): OperatingError {
+  return new OperatingError('store-foreign', `${join(dir, file)} belongs to another program, so ${dir} is left alone`);
+}

@@ -1,0 +1,145 @@
+// The dictionary of one segment: what the ids in its blobs mean. It grows in memory and is kept as appended chunks, each
+// with the ids since the last commit; the watermark moves only when the transaction that wrote them has committed.
+
+import { assert } from '../model/errors.js';
+import type { FunctionInfo, Module } from '../model/frame.js';
+import type { SeriesInfo } from '../model/series.js';
+import type { StreamInfo } from '../model/stream.js';
+import { decoding } from './bytes.js';
+import type { CodeEntry } from './codecs.js';
+import { codeCodec, isFunction, lostFunction, lostModule, lostSeries } from './codecs.js';
+import { nameCodec, seriesCodec, streamCodec } from './codecs.js';
+import { decodeEnvelope, encodeEnvelope } from './envelope.js';
+import { Interned } from './interned.js';
+import { Trie } from './trie.js';
+
+/** `dict.kind`. 3 is kept for symbols that come late, 4 for keys of histograms and counters. */
+export const chunkKinds = { code: 0, nodes: 1, series: 2, streams: 5, counterNames: 6 } as const;
+/** Ids of one kind; a series id must fit beside a node id into 53 bits. */
+const maxIds = 2 ** 24;
+
+/** A row of `dict`: the ids [first, first + n) of one kind. */
+export interface Chunk {
+  readonly kind: number;
+  readonly first: number;
+  readonly n: number;
+  readonly data: Uint8Array;
+}
+
+export class Dictionary {
+  readonly trie = new Trie();
+  readonly series = new Interned<SeriesInfo>(seriesCodec);
+  readonly streams = new Interned<StreamInfo>(streamCodec);
+  readonly counterNames = new Interned<string>(nameCodec);
+  readonly #code: Interned<CodeEntry> = new Interned<CodeEntry>(
+    codeCodec(
+      (module) => this.#code.idOf(module),
+      (id) => this.#moduleAt(id),
+    ),
+  );
+  readonly #saved = new Map<number, number>();
+  /** The symbolizer gives the same object again and again. */
+  readonly #functionIds = new WeakMap<FunctionInfo, number>();
+
+  /** Reads chunks in the order of their ids. A broken one leaves a hole that answers `(lost)`, and is counted. */
+  static load(chunks: Iterable<Chunk>): { dictionary: Dictionary; brokenChunks: number } {
+    const dictionary = new Dictionary();
+    let brokenChunks = 0;
+    for (const chunk of chunks) {
+      if (!dictionary.#load(chunk)) brokenChunks++;
+    }
+    dictionary.markSaved();
+    return { dictionary, brokenChunks };
+  }
+
+  functionId(fn: FunctionInfo): number {
+    let id = this.#functionIds.get(fn);
+    if (id === undefined) {
+      this.#code.idOf(fn.module);
+      id = this.#code.idOf(fn);
+      assert(id < maxIds, 'a segment has fewer than 2^24 functions');
+      this.#functionIds.set(fn, id);
+    }
+    return id;
+  }
+
+  functionAt(id: number): FunctionInfo {
+    const entry = this.#code.items[id];
+    return entry !== undefined && isFunction(entry) ? entry : lostFunction;
+  }
+
+  seriesId(info: SeriesInfo): number {
+    const id = this.series.idOf(info);
+    assert(id < maxIds, 'a segment has fewer than 2^24 series');
+    return id;
+  }
+
+  seriesAt(id: number): SeriesInfo {
+    return this.series.items[id] ?? lostSeries;
+  }
+
+  /** Name of a counter of a bucket's header. */
+  counterNameAt(id: number): string {
+    return this.counterNames.items[id] ?? '(lost)';
+  }
+
+  /** What is not saved yet, as rows of `dict`. */
+  unsavedChunks(): Chunk[] {
+    const chunks: Chunk[] = [];
+    for (const [kind, size, encode] of this.#parts()) {
+      const first = this.#saved.get(kind) ?? firstId(kind);
+      if (size > first) chunks.push({ kind, first, n: size - first, data: encodeEnvelope(encode(first)) });
+    }
+    return chunks;
+  }
+
+  /** Call when the transaction with all of `unsavedChunks` has committed. */
+  markSaved(): void {
+    for (const [kind, size] of this.#parts()) this.#saved.set(kind, size);
+  }
+
+  #parts(): [kind: number, size: number, encode: (first: number) => Uint8Array[]][] {
+    return [
+      [chunkKinds.code, this.#code.size, (first) => [this.#code.encodeFrom(first)]],
+      [chunkKinds.nodes, this.trie.size, (first) => this.trie.encodeFrom(first)],
+      [chunkKinds.series, this.series.size, (first) => [this.series.encodeFrom(first)]],
+      [chunkKinds.streams, this.streams.size, (first) => [this.streams.encodeFrom(first)]],
+      [chunkKinds.counterNames, this.counterNames.size, (first) => [this.counterNames.encodeFrom(first)]],
+    ];
+  }
+
+  #load({ kind, first, n, data }: Chunk): boolean {
+    const part = this.#partOf(kind);
+    if (part === undefined) return true;
+    const isInRange = Number.isSafeInteger(first) && Number.isSafeInteger(n) && first >= 0 && n >= 0 && first + n <= maxIds;
+    const streams = isInRange ? decodeEnvelope(data) : undefined;
+    return streams !== undefined && (decoding(() => part.load(first, n, streams)) ?? false);
+  }
+
+  /** undefined for kinds of later writers, which are left alone. */
+  #partOf(kind: number): { load(first: number, n: number, streams: readonly Uint8Array[]): boolean } | undefined {
+    switch (kind) {
+      case chunkKinds.code:
+        return this.#code;
+      case chunkKinds.nodes:
+        return this.trie;
+      case chunkKinds.series:
+        return this.series;
+      case chunkKinds.streams:
+        return this.streams;
+      case chunkKinds.counterNames:
+        return this.counterNames;
+      default:
+        return undefined;
+    }
+  }
+
+  #moduleAt(id: number): Module {
+    const entry = this.#code.items[id];
+    return entry === undefined || isFunction(entry) ? lostModule : entry;
+  }
+}
+
+function firstId(kind: number): number {
+  return kind === chunkKinds.nodes ? 1 : 0;
+}

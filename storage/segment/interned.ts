@@ -1,0 +1,88 @@
+// A list of distinct things with dense ids, kept in the dictionary as JSON arrays: names hold any character, so no
+// separator would be safe.
+
+import { BrokenBlob } from './bytes.js';
+
+/** How items become JSON and back. `decode` throws BrokenBlob on anything it did not write. */
+export interface ItemCodec<T> {
+  key(item: T): string;
+  encode(item: T): unknown;
+  decode(json: unknown): T;
+}
+
+export class Interned<T> {
+  /** Index is the id; undefined where a chunk was lost. */
+  readonly items: (T | undefined)[] = [];
+  readonly #codec: ItemCodec<T>;
+  /** Made when the first id is looked up: readers need none. */
+  #ids: Map<string, number> | undefined;
+
+  constructor(codec: ItemCodec<T>) {
+    this.#codec = codec;
+  }
+
+  get size(): number {
+    return this.items.length;
+  }
+
+  /** The id of an equal item. When there is none a copy is kept that equals what a reader of the chunk will get. */
+  idOf(item: T): number {
+    this.#ids ??= new Map(this.items.flatMap((it, id) => (it === undefined ? [] : [[this.#codec.key(it), id]])));
+    const key = this.#codec.key(item);
+    let id = this.#ids.get(key);
+    if (id === undefined) {
+      id = this.items.length;
+      this.items.push(this.#codec.decode(JSON.parse(JSON.stringify(this.#codec.encode(item)))));
+      this.#ids.set(key, id);
+    }
+    return id;
+  }
+
+  /** The items [first, size) as the stream of a dictionary chunk. */
+  encodeFrom(first: number): Uint8Array {
+    const json = this.items.slice(first).map((item) => this.#codec.encode(item!));
+    return Buffer.from(JSON.stringify(json));
+  }
+
+  /** Puts a chunk at its place. False (or BrokenBlob) when it is broken; nothing is changed then. */
+  load(first: number, count: number, streams: readonly Uint8Array[]): boolean {
+    const json = parseJsonArray(streams[0]);
+    if (json === undefined || json.length !== count || first < this.items.length) return false;
+    const items = json.map((item) => this.#codec.decode(item));
+    while (this.items.length < first) this.items.push(undefined);
+    for (const item of items) this.items.push(item);
+    this.#ids = undefined;
+    return true;
+  }
+}
+
+/** A JSON array of foreign origin; undefined when it is none. */
+export function parseJsonArray(bytes: Uint8Array | undefined): unknown[] | undefined {
+  if (bytes === undefined) return undefined;
+  try {
+    const json: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString());
+    return Array.isArray(json) ? json : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function decodeString(json: unknown): string {
+  if (typeof json !== 'string') throw new BrokenBlob('not a string');
+  return json;
+}
+
+export function decodeInteger(json: unknown): number {
+  if (!Number.isSafeInteger(json)) throw new BrokenBlob('not an integer');
+  return json as number;
+}
+
+export function decodeArray(json: unknown): unknown[] {
+  if (!Array.isArray(json)) throw new BrokenBlob('not an array');
+  return json;
+}
+
+export function decodeObject(json: unknown): Readonly<Record<string, unknown>> {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new BrokenBlob('not an object');
+  return json as Record<string, unknown>;
+}

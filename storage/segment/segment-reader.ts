@@ -1,0 +1,136 @@
+// One segment opened for reading: never writes a byte of it, whether a daemon has it open, closed it cleanly or was
+// killed. Blobs are copied out inside one read transaction and decoded after it.
+
+import Database from 'better-sqlite3';
+import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { maxBucket } from './bucket.js';
+import type { Chunk } from './dictionary.js';
+import { chunkKinds, Dictionary } from './dictionary.js';
+import { readRows } from './salvage.js';
+import type { Db, FileClass } from './schema.js';
+import { classify, idRange } from './schema.js';
+import type { SegmentName } from './segment-name.js';
+
+const busyTimeoutMs = 2000;
+const walFormat = 2;
+
+/** Blob of one stream in one bucket. */
+export interface LiveBlob {
+  readonly bucket: number;
+  readonly data: Buffer;
+}
+
+export interface LiveBlobs {
+  readonly blobs: readonly LiveBlob[];
+  /** Rows whose pages could not be read. */
+  readonly broken: number;
+}
+
+/** Chunks of a dictionary as they stand in the file. */
+export interface DictionaryRows {
+  readonly rows: readonly Chunk[];
+  readonly broken: number;
+}
+
+/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all gives its class
+ *  instead. **Errors**: SQLite's own, `ENOENT`. */
+export function readSegment<T>(path: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
+  const db = openForReading(path);
+  try {
+    const fileClass = classify(db);
+    if (fileClass !== 'ours') return fileClass;
+    return db.transaction(() => read(new SegmentReader(db, name)))();
+  } finally {
+    db.close();
+  }
+}
+
+export class SegmentReader {
+  readonly #db: Db;
+  readonly #startBucket: number;
+
+  constructor(db: Db, name: SegmentName) {
+    this.#db = db;
+    this.#startBucket = name.startBucket;
+  }
+
+  meta(key: string): string | undefined {
+    const value: unknown = this.#db.prepare('SELECT v FROM meta WHERE k = ?').pluck().get(key);
+    return value === undefined || value === null ? undefined : String(value);
+  }
+
+  dictionaryRows(where = 'TRUE'): DictionaryRows {
+    const range = { table: 'dict', first: 0, last: Number.MAX_SAFE_INTEGER, where } as const;
+    return readRows<Chunk>(this.#db, 'kind, first, n, data', range);
+  }
+
+  /** A dictionary of streams and counter names alone: enough to find what a segment holds, and for headers and events. */
+  names(): Dictionary {
+    const { streams, counterNames } = chunkKinds;
+    return loadDictionary(this.dictionaryRows(`kind IN (${streams}, ${counterNames})`)).dictionary;
+  }
+
+  /** Blobs of buckets first..last, in time order. */
+  live(stream: number, range: { first: number; last: number }): LiveBlobs {
+    const ids = { table: 'live', ...this.#ids(stream, range) } as const;
+    const { rows, broken } = readRows<{ id: number; data: Buffer }>(this.#db, 'id, data', ids);
+    const blobs = rows.map(({ id, data }) => ({ bucket: this.#startBucket + (id % idRange), data }));
+    return { blobs, broken };
+  }
+
+  /** Buckets that have a row of any of these streams, in order. */
+  buckets(streams: readonly number[]): number[] {
+    const select = this.#db.prepare('SELECT id FROM live WHERE id BETWEEN ? AND ?').pluck();
+    const buckets = new Set<number>();
+    for (const stream of streams) {
+      const { first, last } = this.#ids(stream, { first: 0, last: maxBucket });
+      for (const id of select.all(first, last)) buckets.add(this.#startBucket + ((id as number) % idRange));
+    }
+    return [...buckets].sort((a, b) => a - b);
+  }
+
+  /** The last bucket with a row; undefined when there is none. */
+  lastBucket(streams: readonly number[]): number | undefined {
+    const select = this.#db.prepare('SELECT max(id) FROM live WHERE id BETWEEN ? AND ?').pluck();
+    const lasts = streams.flatMap((stream) => {
+      const { first, last } = this.#ids(stream, { first: 0, last: maxBucket });
+      const id = select.get(first, last) as number | null;
+      return id === null ? [] : [this.#startBucket + (id % idRange)];
+    });
+    return lasts.length === 0 ? undefined : Math.max(...lasts);
+  }
+
+  #ids(stream: number, range: { first: number; last: number }): { first: number; last: number } {
+    const relative = (bucket: number) => Math.min(Math.max(bucket - this.#startBucket, 0), idRange - 1);
+    const base = stream * idRange;
+    if (range.last < this.#startBucket) return { first: base, last: base - 1 };
+    return { first: base + relative(range.first), last: base + relative(range.last) };
+  }
+}
+
+/** A dictionary from its rows; chunks that are broken leave `(lost)` behind and are counted. */
+export function loadDictionary(chunks: DictionaryRows): { dictionary: Dictionary; broken: number } {
+  const { dictionary, brokenChunks } = Dictionary.load(chunks.rows);
+  return { dictionary, broken: brokenChunks + chunks.broken };
+}
+
+/** SQLite creates -wal and -shm beside a WAL file that has none; such a file (a copy, mostly) is read from memory. */
+function openForReading(path: string): Db {
+  if (!existsSync(`${path}-wal`) && isWalFile(path)) {
+    const image = readFileSync(path);
+    image.fill(1, 18, 20);
+    return new Database(image);
+  }
+  return new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
+}
+
+/** Only for files that this process has not open: closing any descriptor drops all POSIX locks on a file. */
+function isWalFile(path: string): boolean {
+  const head = Buffer.alloc(20);
+  const fd = openSync(path, 'r');
+  try {
+    return readSync(fd, head, 0, head.length, 0) === head.length && head[18] === walFormat;
+  } finally {
+    closeSync(fd);
+  }
+}
