@@ -15,15 +15,26 @@ const columns: readonly Column[] = [
 ];
 
 export function configCommand(): Command {
-  const show = addGlobalOptions(new Command('show').description('every option in force, and where it came from'))
+  const show = addGlobalOptions(
+    new Command('show').description('every option in force, and where it came from'),
+  )
     .action(showConfig)
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   flamekeeper config show
-  flamekeeper config show --config ./flamekeeper.yaml --json`);
-  return new Command('config').description('the configuration').addCommand(show).addHelpText('after', `
+  flamekeeper config show --config ./flamekeeper.yaml --json`,
+    );
+  return new Command('config')
+    .description('the configuration')
+    .addCommand(show)
+    .addHelpText(
+      'after',
+      `
 Examples:
-  flamekeeper config show`);
+  flamekeeper config show`,
+    );
 }
 
 async function showConfig(options: GlobalOptions): Promise<void> {

@@ -39,21 +39,27 @@ export function eventsCommand(): Command {
     .option('-n, --limit <events>', `events at most (default: ${defaultLimit}; with --follow: no limit)`);
   addWindowOptions(command, defaultFrom, defaultTo);
   addSeriesFilter(command);
-  return addGlobalOptions(command).action(events).addHelpText('after', `
+  return addGlobalOptions(command)
+    .action(events)
+    .addHelpText(
+      'after',
+      `
 Examples:
   flamekeeper events exit --min-duration 10ms
   flamekeeper events exec --from -1h --user www-data
-  flamekeeper events exit --follow --json        one JSON object a line`);
+  flamekeeper events exit --follow --json        one JSON object a line`,
+    );
 }
 
 async function events(stream: string, options: EventsOptions): Promise<void> {
   const follows = options.follow === true;
-  const limit = options.limit === undefined ? (follows ? Infinity : defaultLimit) : parseLimit(options.limit, maxLimit);
+  const limit =
+    options.limit === undefined ? (follows ? Infinity : defaultLimit) : parseLimit(options.limit, maxLimit);
   const request = requestOf(stream, options);
   const printer = options.json === true ? new JsonPrinter() : new TextPrinter();
-  await withQuery(options, (query) => (follows
-    ? follow(query, request, limit, printer)
-    : printOnce(query, request, limit, printer)));
+  await withQuery(options, (query) =>
+    follows ? follow(query, request, limit, printer) : printOnce(query, request, limit, printer),
+  );
 }
 
 interface Printer {
@@ -62,7 +68,12 @@ interface Printer {
   finish(answer: EventsAnswer, isWhole: boolean): Promise<void>;
 }
 
-async function printOnce(query: Query, request: EventsRequest, limit: number, printer: Printer): Promise<void> {
+async function printOnce(
+  query: Query,
+  request: EventsRequest,
+  limit: number,
+  printer: Printer,
+): Promise<void> {
   let left = limit;
   let cursor: string | undefined;
   for (;;) {
@@ -75,7 +86,8 @@ async function printOnce(query: Query, request: EventsRequest, limit: number, pr
   }
 }
 
-/** Asks again and again from where the last answer ended, until the reader leaves or Ctrl-C ends the process. */
+/** Asks again and again from where the last answer ended, until the reader leaves or Ctrl-C ends the
+ *  process. */
 async function follow(query: Query, request: EventsRequest, limit: number, printer: Printer): Promise<void> {
   let left = limit;
   let cursor: string | undefined;
@@ -105,7 +117,8 @@ async function unlessEmpty(asked: Promise<EventsAnswer>): Promise<EventsAnswer |
 function requestOf(stream: string, options: EventsOptions): EventsRequest {
   const nowMs = Date.now();
   const window = options.follow === true ? followWindow(options, nowMs) : resolveWindow(options, nowMs);
-  const atLeast = options.minDuration === undefined ? undefined : { duration: minDurationNs(stream, options.minDuration) };
+  const atLeast =
+    options.minDuration === undefined ? undefined : { duration: minDurationNs(stream, options.minDuration) };
   return { window, filter: filterOf(options), stream, limit: pageLimit, ...(atLeast && { atLeast }) };
 }
 
@@ -118,12 +131,19 @@ function followWindow(options: EventsOptions, nowMs: number): Window {
 
 function minDurationNs(stream: string, text: string): number {
   if (stream === 'exec') {
-    throw new OperatingError('usage', '--min-duration: an exec event has no duration, the program only starts',
-      'Use `flamekeeper events exit --min-duration` instead.');
+    throw new OperatingError(
+      'usage',
+      '--min-duration: an exec event has no duration, the program only starts',
+      'Use `flamekeeper events exit --min-duration` instead.',
+    );
   }
   const ms = parseDurationMs(text);
   if (ms === undefined) {
-    throw new OperatingError('usage', `--min-duration ${text} is no duration`, 'Durations are like 10ms, 1.5s, 2m.');
+    throw new OperatingError(
+      'usage',
+      `--min-duration ${text} is no duration`,
+      'Durations are like 10ms, 1.5s, 2m.',
+    );
   }
   return Math.round(ms * 1e6);
 }

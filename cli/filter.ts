@@ -1,5 +1,5 @@
-// FILTER, the same on every command: which samples or events an answer is about. What the store can decide by series
-// becomes the query's filter; what needs the frames becomes a selection on the answer.
+// FILTER, the same on every command: which samples or events an answer is about. What the store can decide
+// by series becomes the query's filter; what needs the frames becomes a selection on the answer.
 
 import { Option } from 'commander';
 import type { Command } from 'commander';
@@ -30,7 +30,9 @@ export function addSeriesFilter(command: Command): Command {
     .addOption(repeatable('--comm <name>', 'processes of this name'))
     .addOption(repeatable('--pid <pid>', 'processes with this pid'))
     .addOption(repeatable('--user <user>', 'processes of this user, by name or number'))
-    .addOption(repeatable('--cgroup <path>', 'processes in this cgroup or below, like /system.slice/x.service'));
+    .addOption(
+      repeatable('--cgroup <path>', 'processes in this cgroup or below, like /system.slice/x.service'),
+    );
 }
 
 /** All of them, for commands that answer with stacks. */
@@ -74,8 +76,9 @@ export function describeFilter(options: FilterOptions): string {
 }
 
 function repeatable(flags: string, description: string): Option {
-  return new Option(flags, `${description} (repeatable)`)
-    .argParser((value: string, before: readonly string[] | undefined) => [...(before ?? []), value]);
+  return new Option(flags, `${description} (repeatable)`).argParser(
+    (value: string, before: readonly string[] | undefined) => [...(before ?? []), value],
+  );
 }
 
 function checkPresent(option: string, value: string): string {
@@ -87,8 +90,11 @@ function checkComm(option: string, name: string): string {
   const bytes = Buffer.from(checkPresent(option, name));
   if (bytes.length <= maxCommBytes) return name;
   const kept = bytes.toString('utf8', 0, maxCommBytes);
-  throw new OperatingError('usage', `${option} ${name} is longer than ${maxCommBytes} bytes`,
-    `The kernel keeps ${maxCommBytes} bytes of a name: try ${option} '${kept}'.`);
+  throw new OperatingError(
+    'usage',
+    `${option} ${name} is longer than ${maxCommBytes} bytes`,
+    `The kernel keeps ${maxCommBytes} bytes of a name: try ${option} '${kept}'.`,
+  );
 }
 
 function parsePid(text: string): number {
@@ -101,7 +107,11 @@ function parsePid(text: string): number {
 
 function parseCgroup(text: string): string {
   if (!text.startsWith('/')) {
-    throw new OperatingError('usage', `--cgroup ${text} is no path`, 'Cgroups are paths like /system.slice/x.service.');
+    throw new OperatingError(
+      'usage',
+      `--cgroup ${text} is no path`,
+      'Cgroups are paths like /system.slice/x.service.',
+    );
   }
   return text === '/' ? text : text.replace(/\/+$/, '');
 }

@@ -1,4 +1,5 @@
-// `flamekeeper flame`: the stacks of a window as a flame graph or as data for other tools, told by the file's ending.
+// `flamekeeper flame`: the stacks of a window as a flame graph or as data for other tools, told by the
+// file's ending.
 
 import { Command } from 'commander';
 import { foldedLines } from '../exporters/formats/folded.js';
@@ -20,7 +21,8 @@ interface FlameOptions extends StacksOptions {
 
 type Format = (answer: StacksAnswer) => Chunks | Promise<Chunks>;
 
-/** Ending -> the answer's bytes. Loaded when asked for: the daemon runs this file too, and has no use for them. */
+/** Ending -> the answer's bytes. Loaded when asked for: the daemon runs this file too, and has no use for
+ *  them. */
 const formats: Readonly<Record<string, Format>> = {
   '.svg': async ({ profile, coverage, filterText, lines }) => {
     const { flamegraphSvg } = await import('../exporters/formats/flamegraph-svg.js');
@@ -40,15 +42,23 @@ const formats: Readonly<Record<string, Format>> = {
 export function flameCommand(): Command {
   const command = new Command('flame')
     .description('flame graph of a window')
-    .option('-o, --output <file>', `write to a file: ${Object.keys(formats).join(', ')} (default: folded text)`);
+    .option(
+      '-o, --output <file>',
+      `write to a file: ${Object.keys(formats).join(', ')} (default: folded text)`,
+    );
   addWindowOptions(command, defaultFrom, defaultTo);
   addStackFilter(command);
-  return addGlobalOptions(command).action(flame).addHelpText('after', `
+  return addGlobalOptions(command)
+    .action(flame)
+    .addHelpText(
+      'after',
+      `
 Examples:
   flamekeeper flame -o now.svg                          the last 15 minutes, to open in a browser
   flamekeeper flame --from 14:05 --to 14:10 -o x.pb.gz  for go tool pprof
   flamekeeper flame --comm node --no-kernel -o x.svg    user-space stacks of node
-  flamekeeper flame --from -1h | sort -k2 -n | tail     folded text, to work on`);
+  flamekeeper flame --from -1h | sort -k2 -n | tail     folded text, to work on`,
+    );
 }
 
 async function flame(options: FlameOptions): Promise<void> {
@@ -61,7 +71,8 @@ async function flame(options: FlameOptions): Promise<void> {
   }
   if (options.json !== true) {
     await writeStderr(answer.lines);
-    if (options.output === undefined && process.stdout.isTTY) await writeStderr(['-o x.svg draws this as a flame graph']);
+    if (options.output === undefined && process.stdout.isTTY)
+      await writeStderr(['-o x.svg draws this as a flame graph']);
   } else if (options.output !== undefined) {
     const { coverage, stacks } = answer;
     await writeStdout([`${JSON.stringify({ output: options.output, ...coverageJson(coverage, stacks) })}\n`]);
@@ -71,8 +82,11 @@ async function flame(options: FlameOptions): Promise<void> {
 function formatOf(file: string): Format {
   const ending = Object.keys(formats).find((known) => file.endsWith(known));
   if (ending !== undefined) return formats[ending]!;
-  throw new OperatingError('usage', `-o ${file} has no ending that names a format`,
-    `Use one of ${Object.keys(formats).join(', ')}.`);
+  throw new OperatingError(
+    'usage',
+    `-o ${file} has no ending that names a format`,
+    `Use one of ${Object.keys(formats).join(', ')}.`,
+  );
 }
 
 function* foldedText({ profile }: StacksAnswer): Generator<string> {

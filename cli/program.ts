@@ -11,14 +11,17 @@ import { runCommand } from './run.js';
 import { statusCommand } from './status.js';
 import { topCommand } from './top.js';
 
-/** Exit codes: 0 answered, 1 the world outside is not as it must be, 2 wrong usage, 70 a bug of ours (EX_SOFTWARE). */
+/** Exit codes: 0 answered, 1 the world outside is not as it must be, 2 wrong usage, 70 a bug of ours
+ *  (EX_SOFTWARE). */
 export const exitCodes = { answered: 0, operatingError: 1, usage: 2, bug: 70 } as const;
 
 export function buildProgram(): Command {
   const program = new Command('flamekeeper')
     .description('continuous profiler for Linux hosts, with its own history')
     .version(packageVersion(), '-V, --version')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   flamekeeper run                      sample this host (as root)
   flamekeeper flame -o now.svg         flame graph of the last 15 minutes
@@ -26,7 +29,9 @@ Examples:
   flamekeeper events exit --follow     processes as they end
   flamekeeper status                   health, losses, disk
 
-Times: -15m, now, 14:05, 2026-11-20T14:05:30+01:00. Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`);
+Times: -15m, now, 14:05, 2026-11-20T14:05:30+01:00.
+Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
+    );
   for (const command of [runCommand, flameCommand, topCommand, eventsCommand, statusCommand, configCommand]) {
     program.addCommand(command());
   }
@@ -42,10 +47,16 @@ export function reportOf(error: unknown): { readonly lines: readonly string[]; r
   if (error instanceof OperatingError) {
     const exitCode = error.code === 'usage' ? exitCodes.usage : exitCodes.operatingError;
     const [first = '', ...more] = error.message.split('\n').map(printable);
-    return { lines: [`flamekeeper: ${first}`, ...[...more, error.hint].map((line) => `  ${line}`)], exitCode };
+    return {
+      lines: [`flamekeeper: ${first}`, ...[...more, error.hint].map((line) => `  ${line}`)],
+      exitCode,
+    };
   }
-  const stack = error instanceof Error ? error.stack ?? error.message : String(error);
-  const lines = [`flamekeeper: this is a bug, please report it with the lines below (version ${packageVersion()})`, stack];
+  const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const lines = [
+    `flamekeeper: this is a bug, please report it with the lines below (version ${packageVersion()})`,
+    stack,
+  ];
   return { lines, exitCode: exitCodes.bug };
 }
 
@@ -55,7 +66,10 @@ function commanderReport(error: CommanderError): { lines: readonly string[]; exi
   // Called without a command: commander printed the whole help.
   if (error.code === 'commander.help') return { lines: [], exitCode: exitCodes.usage };
   const [message = '', ...suggestions] = error.message.split('\n').map(printable);
-  const lines = [`flamekeeper: ${message.replace(/^error: /, '')}`, ...suggestions.map((line) => `  ${line}`)];
+  const lines = [
+    `flamekeeper: ${message.replace(/^error: /, '')}`,
+    ...suggestions.map((line) => `  ${line}`),
+  ];
   return { lines: [...lines, '  See `flamekeeper help`.'], exitCode: exitCodes.usage };
 }
 

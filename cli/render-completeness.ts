@@ -8,7 +8,8 @@ import { formatRange, rfc3339 } from './window.js';
 
 /** Lines for people. `what` names the counted things: samples, events. */
 export function coverageLines(what: string, coverage: Coverage, stacks?: StackCompleteness): string[] {
-  const { expected, captured, idle, notFired, lost, unexplained, missingBuckets, brokenBlobs } = coverage.completeness;
+  const { expected, captured, idle, notFired, lost, unexplained, missingBuckets, brokenBlobs } =
+    coverage.completeness;
   const lostSum = sumOf(lost);
   const parts = [`${groupDigits(expected)} expected`, `${groupDigits(captured)} captured`];
   if (what === 'samples') parts.push(`${groupDigits(idle)} idle`, `${groupDigits(notFired)} not fired`);
@@ -17,7 +18,8 @@ export function coverageLines(what: string, coverage: Coverage, stacks?: StackCo
   const lines = [`range: ${formatRange(coverage)}`, `${what}: ${parts.join(', ')}`];
   if (stacks !== undefined) lines.push(...stackLines(stacks));
   if (missingBuckets > 0) lines.push(`missing: ${groupDigits(missingBuckets)} buckets of 10 s hold nothing`);
-  if (brokenBlobs > 0) lines.push(`damaged: ${groupDigits(brokenBlobs)} parts of the store could not be read`);
+  if (brokenBlobs > 0)
+    lines.push(`damaged: ${groupDigits(brokenBlobs)} parts of the store could not be read`);
   return lines.map(printable);
 }
 

@@ -1,4 +1,5 @@
-// Events as a table that may go on for ever: the first page sets the widths, wider cells later push their line only.
+// Events as a table that may go on for ever: the first page sets the widths, wider cells later push their
+// line only.
 
 import { printable } from '../exporters/formats/text.js';
 import type { EventRecord } from '../storage/model/query.js';
@@ -26,7 +27,9 @@ export class EventTable {
     const lines: string[] = [];
     if (this.#widths === undefined) {
       const titles = this.#fields.map((field) => field.name);
-      this.#widths = titles.map((title, c) => rows.reduce((w, row) => Math.max(w, row[c]!.length), title.length));
+      this.#widths = titles.map((title, c) =>
+        rows.reduce((w, row) => Math.max(w, row[c]!.length), title.length),
+      );
       lines.push(this.#line('time', titles));
     }
     for (const [i, row] of rows.entries()) {

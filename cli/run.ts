@@ -16,11 +16,16 @@ export function runCommand(): Command {
     .option('--frequency <hz>', 'samples per second and CPU, 1 to 999')
     .option('--cpus <list>', 'CPUs to sample: all, or like 0-3,8')
     .option('--interval <duration>', 'time between two flushes to disk, 200ms to 10s');
-  return addGlobalOptions(command).action(run).addHelpText('after', `
+  return addGlobalOptions(command)
+    .action(run)
+    .addHelpText(
+      'after',
+      `
 Examples:
   flamekeeper run
   flamekeeper run --frequency 99 --cpus 0-3
-  flamekeeper run --config ./flamekeeper.yaml --data /srv/profiles`);
+  flamekeeper run --config ./flamekeeper.yaml --data /srv/profiles`,
+    );
 }
 
 async function run(options: RunOptions): Promise<void> {

@@ -1,4 +1,5 @@
-// Options that every command has, and what follows from them: the configuration in force and the store to ask.
+// Options that every command has, and what follows from them: the configuration in force and the store to
+// ask.
 
 import { existsSync } from 'node:fs';
 import { Option } from 'commander';
@@ -25,8 +26,11 @@ export function addGlobalOptions(command: Command): Command {
     .option('--json', 'answer in JSON')
     .option('--data <dir>', 'data directory (also FLAMEKEEPER_DATA)')
     .option('--config <file>', `configuration file (also FLAMEKEEPER_CONFIG; else ${systemConfigFile})`)
-    .addOption(new Option('-v, --verbose', 'say more; twice: everything')
-      .default(0, 'off').argParser((_: string, before: number) => before + 1));
+    .addOption(
+      new Option('-v, --verbose', 'say more; twice: everything')
+        .default(0, 'off')
+        .argParser((_: string, before: number) => before + 1),
+    );
 }
 
 export function addWindowOptions(command: Command, from: string, to: string): Command {
@@ -35,8 +39,8 @@ export function addWindowOptions(command: Command, from: string, to: string): Co
     .option('--to <time>', `end of the window (default: ${to})`);
 }
 
-/** `options` hold the global ones and flags of the schema under their own names. **Errors**: `bad-config`, naming file,
- *  line and value; `usage` for a flag. */
+/** `options` hold the global ones and flags of the schema under their own names. **Errors**: `bad-config`,
+ *  naming file, line and value; `usage` for a flag. */
 export function loadSettings(options: GlobalOptions & Readonly<Record<string, unknown>>): LoadedConfig {
   const named = options.config ?? (process.env['FLAMEKEEPER_CONFIG'] || undefined);
   const file = named ?? (existsSync(systemConfigFile) ? systemConfigFile : undefined);

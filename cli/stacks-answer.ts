@@ -36,7 +36,8 @@ export async function askForStacks(options: StacksOptions): Promise<StacksAnswer
   const answer = await withQuery(options, (query) => {
     return withProgress('reading the store', query.aggregate({ windows, filter, stream: options.type }));
   });
-  const profile = Object.keys(selection).length === 0 ? answer.profile : selectProfile(answer.profile, selection);
+  const profile =
+    Object.keys(selection).length === 0 ? answer.profile : selectProfile(answer.profile, selection);
   const stacks = stackCompleteness(profile);
   const filterText = describeFilter(options);
   const lines = coverageLines('samples', answer.coverage, stacks);

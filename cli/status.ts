@@ -1,4 +1,5 @@
-// `flamekeeper status`: what the store holds, how complete its last minutes are, and how the daemon is when one runs.
+// `flamekeeper status`: what the store holds, how complete its last minutes are, and how the daemon is when
+// one runs.
 
 import { Command } from 'commander';
 import { printable } from '../exporters/formats/text.js';
@@ -25,15 +26,19 @@ const segmentColumns: readonly Column[] = [
 export function statusCommand(): Command {
   return addGlobalOptions(new Command('status').description('state of the store and of the daemon'))
     .action(status)
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Examples:
   flamekeeper status
-  flamekeeper status --data /var/lib/flamekeeper --json`);
+  flamekeeper status --data /var/lib/flamekeeper --json`,
+    );
 }
 
 async function status(options: GlobalOptions): Promise<void> {
   const answer = await withQuery(options, (query) => withProgress('reading the store', query.status()));
-  const text = options.json === true ? JSON.stringify(statusJson(answer), null, 2) : statusLines(answer).join('\n');
+  const text =
+    options.json === true ? JSON.stringify(statusJson(answer), null, 2) : statusLines(answer).join('\n');
   await writeStdout([`${text}\n`]);
 }
 
@@ -41,10 +46,16 @@ async function status(options: GlobalOptions): Promise<void> {
 export function statusLines(answer: StatusAnswer): string[] {
   const { dataDir, sizeBytes, segments, quarantined, streams, recent, daemon } = answer;
   const lines = [`data: ${dataDir} (${formatBytes(sizeBytes)})`];
-  lines.push(daemon === undefined ? 'daemon: not running, or not to be asked; this is from the files' : 'daemon: running');
-  for (const [name, value] of Object.entries(daemon ?? {})) lines.push(`  ${name}: ${daemonValue(name, value)}`);
+  lines.push(
+    daemon === undefined
+      ? 'daemon: not running, or not to be asked; this is from the files'
+      : 'daemon: running',
+  );
+  for (const [name, value] of Object.entries(daemon ?? {}))
+    lines.push(`  ${name}: ${daemonValue(name, value)}`);
   lines.push(`streams: ${streams.map(streamText).join(', ') || 'none'}`);
-  if (recent !== undefined) lines.push('last minutes:', ...coverageLines('samples', recent).map((line) => `  ${line}`));
+  if (recent !== undefined)
+    lines.push('last minutes:', ...coverageLines('samples', recent).map((line) => `  ${line}`));
   lines.push('', ...renderTable(segmentColumns, segments.map(segmentCells)));
   if (quarantined.length > 0) lines.push('', `set aside as damaged: ${quarantined.join(', ')}`);
   return lines.map(printable);
@@ -56,7 +67,9 @@ function segmentCells({ name, state, sizeBytes, buckets, startUnixNs, endUnixNs 
 }
 
 function streamText({ name, kind, period }: StreamInfo): string {
-  return period === undefined ? `${name} (${kind})` : `${name} (${kind}, 1 per ${period.value} ${period.unit})`;
+  return period === undefined
+    ? `${name} (${kind})`
+    : `${name} (${kind}, 1 per ${period.value} ${period.unit})`;
 }
 
 function daemonValue(name: string, value: string | number): string {

@@ -40,12 +40,17 @@ export function topCommand(): Command {
     .option('-n, --limit <rows>', 'rows at most', '30');
   addWindowOptions(command, defaultFrom, defaultTo);
   addStackFilter(command);
-  return addGlobalOptions(command).action(top).addHelpText('after', `
+  return addGlobalOptions(command)
+    .action(top)
+    .addHelpText(
+      'after',
+      `
 Examples:
   flamekeeper top                       the last 15 minutes of the whole host
   flamekeeper top --total -n 10         what spends most, callees included
   flamekeeper top --comm postgres --from 14:05 --to 14:10
-  flamekeeper top --kernel --json`);
+  flamekeeper top --kernel --json`,
+    );
 }
 
 async function top(options: TopCommandOptions): Promise<void> {
@@ -57,7 +62,12 @@ async function top(options: TopCommandOptions): Promise<void> {
     await writeStdout([`${JSON.stringify(topJson(answer, rows, total), null, 2)}\n`]);
     return;
   }
-  await writeStdout(renderTable(columns, rows.map((row) => cells(row, total))).map((line) => `${line}\n`));
+  await writeStdout(
+    renderTable(
+      columns,
+      rows.map((row) => cells(row, total)),
+    ).map((line) => `${line}\n`),
+  );
   await writeStderr(answer.lines);
 }
 
@@ -70,11 +80,27 @@ export function parseLimit(text: string, max: number): number {
 
 function cells({ label, moduleName, self, total }: TopRow, whole: number): string[] {
   return [
-    groupDigits(self), formatPercent(self, whole), groupDigits(total), formatPercent(total, whole), moduleName, label,
+    groupDigits(self),
+    formatPercent(self, whole),
+    groupDigits(total),
+    formatPercent(total, whole),
+    moduleName,
+    label,
   ];
 }
 
-function topJson({ profile, coverage, stacks, filterText }: StacksAnswer, rows: readonly TopRow[], total: number) {
+function topJson(
+  { profile, coverage, stacks, filterText }: StacksAnswer,
+  rows: readonly TopRow[],
+  total: number,
+) {
   const [valueType] = profile.valueTypes;
-  return { ...coverageJson(coverage, stacks), filter: filterText, stream: profile.name, valueType, total, rows };
+  return {
+    ...coverageJson(coverage, stacks),
+    filter: filterText,
+    stream: profile.name,
+    valueType,
+    total,
+    rows,
+  };
 }

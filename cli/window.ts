@@ -1,5 +1,6 @@
-// The window a user asks for: `-15m`, `now`, `14:05`, `14:05:30`, `2026-11-20`, RFC 3339 with or without offset (then
-// local time). A time of day means the most recent one, also where a clock change lets it happen twice, or not that day.
+// The window a user asks for: `-15m`, `now`, `14:05`, `14:05:30`, `2026-11-20`, RFC 3339 with or without
+// offset (then local time). A time of day means the most recent one, also where a clock change lets it
+// happen twice, or not that day.
 
 import { parseDurationMs } from '../config/units.js';
 import { OperatingError } from '../storage/model/errors.js';
@@ -19,8 +20,8 @@ const nsPerMs = 1_000_000n;
 /** 2200-01-01: later times are slips of the finger. */
 const lastUnixMs = Date.UTC(2200, 0, 1);
 
-/** **Units**: `nowMs` unix ms. **Errors**: `usage`, with the value, for a time that is none and a window that is empty
- *  or lies in the future. */
+/** **Units**: `nowMs` unix ms. **Errors**: `usage`, with the value, for a time that is none and a window
+ *  that is empty or lies in the future. */
 export function resolveWindow(text: WindowText, nowMs: number): Window {
   const from = text.from ?? defaultFrom;
   const to = text.to ?? defaultTo;
@@ -38,11 +39,18 @@ export function resolveWindow(text: WindowText, nowMs: number): Window {
 
 /** Unix ns. `option` is named in the error. **Errors**: `usage`. */
 export function parseTime(text: string, option: string, nowMs: number): bigint {
-  const unixNs = text.length > 64 ? undefined
-    : text === 'now' ? BigInt(nowMs) * nsPerMs
-      : parseRelative(text, nowMs) ?? parseTimeOfDay(text, nowMs) ?? parseDate(text);
+  const unixNs =
+    text.length > 64
+      ? undefined
+      : text === 'now'
+        ? BigInt(nowMs) * nsPerMs
+        : (parseRelative(text, nowMs) ?? parseTimeOfDay(text, nowMs) ?? parseDate(text));
   if (unixNs === undefined) {
-    throw new OperatingError('usage', `${option} ${text.slice(0, 64)} is no time`, `Times are: ${timeForms}.`);
+    throw new OperatingError(
+      'usage',
+      `${option} ${text.slice(0, 64)} is no time`,
+      `Times are: ${timeForms}.`,
+    );
   }
   if (unixNs < 0n || unixNs > BigInt(lastUnixMs) * nsPerMs) {
     throw new OperatingError('usage', `${option} ${text} is outside 1970 to 2200`);
@@ -58,7 +66,10 @@ export function formatTime(unixNs: bigint): string {
 
 /** Both ends in local time; day and offset once where they are the same. */
 export function formatRange({ fromUnixNs, toUnixNs }: Window): string {
-  const [from, to] = [fromUnixNs, toUnixNs].map((unixNs) => new Date(Number(unixNs / nsPerMs))) as [Date, Date];
+  const [from, to] = [fromUnixNs, toUnixNs].map((unixNs) => new Date(Number(unixNs / nsPerMs))) as [
+    Date,
+    Date,
+  ];
   const [fromOffset, toOffset] = [offsetText(from), offsetText(to)];
   const first = `${localDay(from)} ${localTime(from)}${fromOffset === toOffset ? '' : ` ${fromOffset}`}`;
   const last = `${localDay(from) === localDay(to) ? '' : `${localDay(to)} `}${localTime(to)}`;
@@ -106,7 +117,14 @@ function parseTimeOfDay(text: string, nowMs: number): bigint | undefined {
   const now = new Date(nowMs);
   // Clock changes are months apart: of three days in a row, one has the time of day.
   for (let daysAgo = 0; daysAgo < 3; daysAgo++) {
-    const times = localTimes([now.getFullYear(), now.getMonth(), now.getDate() - daysAgo, hours, minutes, seconds]);
+    const times = localTimes([
+      now.getFullYear(),
+      now.getMonth(),
+      now.getDate() - daysAgo,
+      hours,
+      minutes,
+      seconds,
+    ]);
     const latest = times.filter((unixMs) => unixMs <= nowMs).at(-1);
     if (latest !== undefined) return BigInt(latest) * nsPerMs;
   }
@@ -119,19 +137,25 @@ const rfc3339Form =
 function parseDate(text: string): bigint | undefined {
   const match = rfc3339Form.exec(text);
   if (match === null) return undefined;
-  const [year, month, day, hours, minutes, seconds] = match.slice(1, 7).map((part) => Number(part ?? 0)) as DateParts;
+  const [year, month, day, hours, minutes, seconds] = match
+    .slice(1, 7)
+    .map((part) => Number(part ?? 0)) as DateParts;
   const parts: DateParts = [year, month - 1, day, hours, minutes, seconds];
   const utc = new Date(Date.UTC(...parts));
-  const isReal = utc.getUTCMonth() === month - 1 && utc.getUTCDate() === day && hours < 24 && minutes < 60 && seconds < 60;
+  const isReal =
+    utc.getUTCMonth() === month - 1 && utc.getUTCDate() === day && hours < 24 && minutes < 60 && seconds < 60;
   if (!isReal) return undefined;
   const offset = match[8];
   const unixMs = offset === undefined ? localTimes(parts)[0] : utcTime(utc, offset);
-  return unixMs === undefined ? undefined : BigInt(unixMs) * nsPerMs + BigInt((match[7] ?? '').padEnd(9, '0'));
+  return unixMs === undefined
+    ? undefined
+    : BigInt(unixMs) * nsPerMs + BigInt((match[7] ?? '').padEnd(9, '0'));
 }
 
 type DateParts = [year: number, month: number, day: number, hours: number, minutes: number, seconds: number];
 
-/** The unix ms at which local clocks show this: one, none where the clock jumps over it, two where it is set back. */
+/** The unix ms at which local clocks show this: one, none where the clock jumps over it, two where it is
+ *  set back. */
 function localTimes(parts: DateParts): number[] {
   const first = new Date(...parts).getTime();
   const shows = (unixMs: number) => {

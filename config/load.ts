@@ -1,5 +1,5 @@
-// The configuration in force: for each option the first of flag, environment, file, default, and where it came from.
-// Problems are values, one for each wrong place, so that a user sees all of them at once.
+// The configuration in force: for each option the first of flag, environment, file, default, and where it
+// came from. Problems are values, one for each wrong place, so that a user sees all of them at once.
 
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
@@ -9,7 +9,8 @@ import type { FileOptions, FileProblem, Knobs } from './option-file.js';
 import { eventsOption, textOptions } from './schema.js';
 import type { OptionValues, SamplingEvent, TextOptionPath } from './schema.js';
 
-/** **Units**: as the names end. **Limits**: those of the schema; `probes` is as written, for who knows the probes. */
+/** **Units**: as the names end. **Limits**: those of the schema; `probes` is as written, for who knows the
+ *  probes. */
 export interface Config {
   readonly dataDir: string;
   readonly sampling: {
@@ -31,8 +32,8 @@ export interface Config {
   readonly probes: Knobs;
 }
 
-/** One option in force. `value` as it would be written; `origin`: `default`, `file FILE:LINE`, `environment NAME`,
- *  `flag --NAME`. */
+/** One option in force. `value` as it would be written; `origin`: `default`, `file FILE:LINE`, `environment
+ *  NAME`, `flag --NAME`. */
 export interface OptionOrigin {
   readonly option: string;
   readonly value: string;
@@ -53,8 +54,8 @@ export type ConfigResult =
   | { readonly ok: true; readonly loaded: LoadedConfig }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
-/** Where options may come from. A `file` that is not there is a problem only when it is required; `flags` by their
- *  long name without dashes, others than the schema's are not looked at. */
+/** Where options may come from. A `file` that is not there is a problem only when it is required; `flags`
+ *  by their long name without dashes, others than the schema's are not looked at. */
 export interface ConfigSources {
   readonly file?: string;
   readonly fileIsRequired?: boolean;
@@ -82,11 +83,20 @@ export function loadConfig(sources: ConfigSources): ConfigResult {
     const parsed = v.safeParse(textOptions[path].schema, given.text);
     if (parsed.success) {
       values[path] = path === 'dataDir' ? dataDirOf(given, file) : parsed.output;
-      origins.push({ option: path, value: path === 'dataDir' ? String(values[path]) : given.text, origin: given.origin });
+      origins.push({
+        option: path,
+        value: path === 'dataDir' ? String(values[path]) : given.text,
+        origin: given.origin,
+      });
     } else if (given.source !== 'default') {
       const name = given.source === 'file' ? path : given.origin;
       const message = `${name}: ${quote(given.text)} is not allowed; allowed: ${textOptions[path].allowed}`;
-      problems.push({ file: given.source === 'file' ? file : '', line: given.line, message, source: given.source });
+      problems.push({
+        file: given.source === 'file' ? file : '',
+        line: given.line,
+        message,
+        source: given.source,
+      });
     }
   }
 
@@ -95,31 +105,51 @@ export function loadConfig(sources: ConfigSources): ConfigResult {
     const origin = read.events === undefined ? 'default' : `file ${file}:${read.events.line}`;
     origins.push({ option: eventsOption.path, value: JSON.stringify(events.output), origin });
   } else {
-    const message = `${eventsOption.path}: ${quote(JSON.stringify(read.events?.value))} is not allowed; ` +
+    const message =
+      `${eventsOption.path}: ${quote(JSON.stringify(read.events?.value))} is not allowed; ` +
       `allowed: ${eventsOption.allowed}`;
     problems.push({ file, line: read.events?.line ?? 0, message, source: 'file' });
   }
   for (const [probe, knobs] of Object.entries(read.probes)) {
     for (const [knob, { value, line }] of Object.entries(knobs)) {
-      origins.push({ option: `probes.${probe}.${knob}`, value: String(value), origin: `file ${file}:${line}` });
+      origins.push({
+        option: `probes.${probe}.${knob}`,
+        value: String(value),
+        origin: `file ${file}:${line}`,
+      });
     }
   }
 
   if (problems.length > 0 || !events.success) {
     return { ok: false, problems: problems.sort((a, b) => a.line - b.line) };
   }
-  return { ok: true, loaded: { config: configOf(values as OptionValues, events.output, read.probes), origins } };
+  return {
+    ok: true,
+    loaded: { config: configOf(values as OptionValues, events.output, read.probes), origins },
+  };
 }
 
 const noFile: FileOptions = { texts: new Map(), probes: {}, problems: [] };
 
-function findGiven(path: TextOptionPath, sources: ConfigSources, texts: FileOptions['texts'], file: string): Given {
-  const option: { readonly default: string; readonly environment: string; readonly flag?: string } = textOptions[path];
+function findGiven(
+  path: TextOptionPath,
+  sources: ConfigSources,
+  texts: FileOptions['texts'],
+  file: string,
+): Given {
+  const option: { readonly default: string; readonly environment: string; readonly flag?: string } =
+    textOptions[path];
   const flagged = option.flag === undefined ? undefined : sources.flags[option.flag];
-  if (flagged !== undefined) return { text: String(flagged), origin: `flag --${option.flag}`, source: 'flag', line: 0 };
+  if (flagged !== undefined)
+    return { text: String(flagged), origin: `flag --${option.flag}`, source: 'flag', line: 0 };
   const fromEnvironment = sources.env[option.environment];
   if (fromEnvironment !== undefined && fromEnvironment !== '') {
-    return { text: fromEnvironment, origin: `environment ${option.environment}`, source: 'environment', line: 0 };
+    return {
+      text: fromEnvironment,
+      origin: `environment ${option.environment}`,
+      source: 'environment',
+      line: 0,
+    };
   }
   const written = texts.get(path);
   if (written !== undefined) {

@@ -1,5 +1,5 @@
-// Reads the configuration file: YAML nodes with their lines, sorted into options by the schema's paths. Plain scalars
-// are taken as written (0660 stays 0660), whatever YAML makes of them.
+// Reads the configuration file: YAML nodes with their lines, sorted into options by the schema's paths.
+// Plain scalars are taken as written (0660 stays 0660), whatever YAML makes of them.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { LineCounter, isMap, isNode, isScalar, parseDocument, visit } from 'yaml';
@@ -19,7 +19,9 @@ export interface FileProblem {
 }
 
 /** probes.NAME.KNOB: the value as YAML reads it, and its line. */
-export type Knobs = Readonly<Record<string, Readonly<Record<string, { readonly value: unknown; readonly line: number }>>>>;
+export type Knobs = Readonly<
+  Record<string, Readonly<Record<string, { readonly value: unknown; readonly line: number }>>>
+>;
 
 export interface FileOptions {
   /** Path of a text option -> as written. */
@@ -34,7 +36,8 @@ export function readOptionFile(file: string, isRequired: boolean): FileOptions {
   const read = readBounded(file);
   if ('text' in read) return parseOptionText(read.text, file);
   const isAbsent = read.code === 'ENOENT' || read.code === 'ENOTDIR';
-  const problems = isAbsent && !isRequired ? [] : [{ file, line: 0, message: `cannot read it: ${read.reason}` }];
+  const problems =
+    isAbsent && !isRequired ? [] : [{ file, line: 0, message: `cannot read it: ${read.reason}` }];
   return { texts: new Map(), probes: {}, problems };
 }
 
@@ -85,12 +88,18 @@ class OptionReader implements FileOptions {
   }
 
   readDocument(text: string): void {
-    const document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, logLevel: 'error' });
+    const document = parseDocument(text, {
+      lineCounter: this.#lines,
+      prettyErrors: false,
+      logLevel: 'error',
+    });
     for (const error of document.errors) {
       this.#problem(this.#lines.linePos(error.pos[0]).line, error.message);
     }
     if (document.errors.length > 0) return;
-    visit(document, { Alias: (_key, alias) => this.#problem(this.#lineOf(alias), 'aliases (*name) are not supported') });
+    visit(document, {
+      Alias: (_key, alias) => this.#problem(this.#lineOf(alias), 'aliases (*name) are not supported'),
+    });
     const root = document.contents;
     if (this.problems.length > 0 || isEmpty(root)) return;
     if (isMap(root)) this.#readSection(root, '', document);
@@ -108,8 +117,8 @@ class OptionReader implements FileOptions {
       const path = prefix + name;
       const line = this.#lineOf(value ?? key);
       if (!namesBelow(prefix).includes(name)) {
-        const message = `${JSON.stringify(path)} is no option; allowed here: ${namesBelow(prefix).join(', ')}`;
-        this.#problem(this.#lineOf(key), message);
+        const allowed = namesBelow(prefix).join(', ');
+        this.#problem(this.#lineOf(key), `${JSON.stringify(path)} is no option; allowed here: ${allowed}`);
       } else if (isEmpty(value)) {
         continue;
       } else if (path === eventsOption.path) {
@@ -118,7 +127,10 @@ class OptionReader implements FileOptions {
         if (isScalar(value)) this.texts.set(path, { text: value.source ?? String(value.value), line });
         else this.#problem(line, `${path} takes one value; allowed: ${textOptions[path].allowed}`);
       } else if (!isMap(value)) {
-        this.#problem(line, `${path} takes options of its own: ${namesBelow(`${path}.`).join(', ') || 'a probe by its name'}`);
+        this.#problem(
+          line,
+          `${path} takes options of its own: ${namesBelow(`${path}.`).join(', ') || 'a probe by its name'}`,
+        );
       } else if (path === 'probes') {
         this.#readProbes(value);
       } else {
@@ -171,6 +183,8 @@ function keyOf(key: unknown): string {
 /** Names that may stand below a prefix like `sampling.`, or at the top for ''. */
 function namesBelow(prefix: string): readonly string[] {
   const paths = [...Object.keys(textOptions), eventsOption.path, 'probes'];
-  const names = paths.filter((path) => path.startsWith(prefix)).map((path) => path.slice(prefix.length).split('.')[0]!);
+  const names = paths
+    .filter((path) => path.startsWith(prefix))
+    .map((path) => path.slice(prefix.length).split('.')[0]!);
   return [...new Set(names)];
 }

@@ -1,5 +1,6 @@
-// Every option: its schema, its default as it would be written, and what is allowed in words. An option is read from
-// text, so that flag, environment, file and default go the same way; only `sampling.events` is a list and has no text.
+// Every option: its schema, its default as it would be written, and what is allowed in words. An option is
+// read from text, so that flag, environment, file and default go the same way; only `sampling.events` is a
+// list and has no text.
 
 import * as v from 'valibot';
 import { parseCpuList, parseDurationMs, parseFileMode, parseSizeBytes } from './units.js';
@@ -14,7 +15,11 @@ function integerFrom(min: number, max: number) {
   };
 }
 
-function readBy<T>(allowed: string, parse: (text: string) => T | undefined, isAllowed: (value: T) => boolean = () => true) {
+function readBy<T>(
+  allowed: string,
+  parse: (text: string) => T | undefined,
+  isAllowed: (value: T) => boolean = () => true,
+) {
   const parsed = v.rawTransform<string, T>(({ dataset, addIssue, NEVER }) => {
     const value = parse(dataset.value);
     if (value !== undefined && isAllowed(value)) return value;
@@ -38,51 +43,79 @@ const eventSchema = v.pipe(
 /** Path in the file -> what is read from text there. `dataDir` may be empty: then the place decides. */
 export const textOptions = {
   dataDir: {
-    default: '', environment: 'FLAMEKEEPER_DATA', flag: 'data',
-    ...readBy('a path of at most 4096 bytes', (text) => text, (path) => path.length <= 4096 && !path.includes('\0')),
+    default: '',
+    environment: 'FLAMEKEEPER_DATA',
+    flag: 'data',
+    ...readBy(
+      'a path of at most 4096 bytes',
+      (text) => text,
+      (path) => path.length <= 4096 && !path.includes('\0'),
+    ),
   },
   'sampling.frequencyHz': {
-    default: '47', environment: 'FLAMEKEEPER_SAMPLING_FREQUENCY_HZ', flag: 'frequency',
+    default: '47',
+    environment: 'FLAMEKEEPER_SAMPLING_FREQUENCY_HZ',
+    flag: 'frequency',
     ...integerFrom(1, 999),
   },
   'sampling.cpus': {
-    default: 'all', environment: 'FLAMEKEEPER_SAMPLING_CPUS', flag: 'cpus',
+    default: 'all',
+    environment: 'FLAMEKEEPER_SAMPLING_CPUS',
+    flag: 'cpus',
     ...readBy('all, or CPU numbers and ranges like 0-3,8', parseCpuList),
   },
   'flush.interval': {
-    default: '10s', environment: 'FLAMEKEEPER_FLUSH_INTERVAL', flag: 'interval',
-    ...readBy('a duration from 200ms to 10s', parseDurationMs, (ms) => Number.isInteger(ms) && ms >= 200 && ms <= 10_000),
+    default: '10s',
+    environment: 'FLAMEKEEPER_FLUSH_INTERVAL',
+    flag: 'interval',
+    ...readBy(
+      'a duration from 200ms to 10s',
+      parseDurationMs,
+      (ms) => Number.isInteger(ms) && ms >= 200 && ms <= 10_000,
+    ),
   },
   'store.maxAge': {
-    default: '30d', environment: 'FLAMEKEEPER_STORE_MAX_AGE',
+    default: '30d',
+    environment: 'FLAMEKEEPER_STORE_MAX_AGE',
     ...readBy('a duration from 1h to 3650d', parseDurationMs, (ms) => ms >= 3600e3 && ms <= 3650 * 86400e3),
   },
   'symbols.maxSize': {
-    default: '64MiB', environment: 'FLAMEKEEPER_SYMBOLS_MAX_SIZE',
+    default: '64MiB',
+    environment: 'FLAMEKEEPER_SYMBOLS_MAX_SIZE',
     ...readBy('a size from 1MiB to 16GiB', parseSizeBytes, (bytes) => bytes >= 2 ** 20 && bytes <= 2 ** 34),
   },
   'limits.stackMapEntries': {
-    default: '0', environment: 'FLAMEKEEPER_LIMITS_STACK_MAP_ENTRIES',
+    default: '0',
+    environment: 'FLAMEKEEPER_LIMITS_STACK_MAP_ENTRIES',
     ...integerFrom(0, 2 ** 20),
   },
   'limits.countMapEntries': {
-    default: '0', environment: 'FLAMEKEEPER_LIMITS_COUNT_MAP_ENTRIES',
+    default: '0',
+    environment: 'FLAMEKEEPER_LIMITS_COUNT_MAP_ENTRIES',
     ...integerFrom(0, 2 ** 20),
   },
   'limits.eventsPerFlush': {
-    default: '20000', environment: 'FLAMEKEEPER_LIMITS_EVENTS_PER_FLUSH',
+    default: '20000',
+    environment: 'FLAMEKEEPER_LIMITS_EVENTS_PER_FLUSH',
     ...integerFrom(1, 1_000_000),
   },
   'socket.mode': {
-    default: '0660', environment: 'FLAMEKEEPER_SOCKET_MODE',
+    default: '0660',
+    environment: 'FLAMEKEEPER_SOCKET_MODE',
     ...readBy('an octal file mode like 0660', parseFileMode),
   },
   'socket.group': {
-    default: '', environment: 'FLAMEKEEPER_SOCKET_GROUP',
-    ...readBy('the name or number of a group, or empty', (text) => text, (name) => /^[A-Za-z0-9_.-]{0,32}\$?$/.test(name)),
+    default: '',
+    environment: 'FLAMEKEEPER_SOCKET_GROUP',
+    ...readBy(
+      'the name or number of a group, or empty',
+      (text) => text,
+      (name) => /^[A-Za-z0-9_.-]{0,32}\$?$/.test(name),
+    ),
   },
   'log.level': {
-    default: 'info', environment: 'FLAMEKEEPER_LOG_LEVEL',
+    default: 'info',
+    environment: 'FLAMEKEEPER_LOG_LEVEL',
     allowed: `one of ${logLevels.join(', ')}`,
     schema: v.picklist(logLevels),
   },
@@ -91,13 +124,16 @@ export const textOptions = {
 export type TextOptionPath = keyof typeof textOptions;
 
 /** What each text option becomes. */
-export type OptionValues = { readonly [P in TextOptionPath]: v.InferOutput<(typeof textOptions)[P]['schema']> };
+export type OptionValues = {
+  readonly [P in TextOptionPath]: v.InferOutput<(typeof textOptions)[P]['schema']>;
+};
 
 /** `sampling.events`: more sample types beside the clock. Only the file can give it. */
 export const eventsOption = {
   path: 'sampling.events',
-  allowed: `a list of at most ${maxEvents} entries like { event: page-faults, period: 100 }, each with a period or a ` +
-    'frequencyHz (1 to 999), not both',
+  allowed:
+    `a list of at most ${maxEvents} entries like { event: page-faults, period: 100 }, ` +
+    'each with a period or a frequencyHz (1 to 999), not both',
   schema: v.pipe(v.array(eventSchema), v.maxLength(maxEvents)),
 } as const;
 

@@ -1,9 +1,16 @@
-// Text to numbers and back, the way people write them in options and configuration files: 10s, 30d, 64MiB, 0-3,8.
-// Every parser gives undefined for what it does not understand.
+// Text to numbers and back, the way people write them in options and configuration files: 10s, 30d, 64MiB,
+// 0-3,8. Every parser gives undefined for what it does not understand.
 
 const durationUnitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
 const sizeUnitsBytes: Readonly<Record<string, number>> = {
-  '': 1, B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, KB: 1e3, MB: 1e6, GB: 1e9,
+  '': 1,
+  B: 1,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  KB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
 };
 
 /** Highest CPU number an option may name; Linux is built for at most 8192. */

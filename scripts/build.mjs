@@ -1,10 +1,19 @@
-// Builds what is out of date: TypeScript to dist/, BPF C to dist/bpf/probes/NAME.bpf.o. Sources are compared by content,
-// so that a checkout's time stamps do not matter. An installed package holds the results and builds nothing.
+// Builds what is out of date: TypeScript to dist/, BPF C to dist/bpf/probes/NAME.bpf.o. Sources are
+// compared by content, so that a checkout's time stamps do not matter. An installed package holds the
+// results and builds nothing.
 
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
-  chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -16,11 +25,19 @@ const configFile = 'config/flamekeeper.yaml';
 
 const bpfArchitectures = { x64: 'x86', arm64: 'arm64' };
 const clangFlags = [
-  '-target', 'bpf', '-mcpu=v2', `-D__TARGET_ARCH_${bpfArchitectures[process.arch]}`,
-  '-O2', '-g', '-Wall', '-Werror',
+  '-target',
+  'bpf',
+  '-mcpu=v2',
+  `-D__TARGET_ARCH_${bpfArchitectures[process.arch]}`,
+  '-O2',
+  '-g',
+  '-Wall',
+  '-Werror',
   // Without these the object names this folder, and no two builds are equal.
-  `-ffile-prefix-map=${root}=.`, '-fdebug-compilation-dir=.',
-  '-I', 'bpf/include',
+  `-ffile-prefix-map=${root}=.`,
+  '-fdebug-compilation-dir=.',
+  '-I',
+  'bpf/include',
 ];
 
 /** Brings dist/ up to date and says what it did; silent when nothing was to do. */
@@ -125,7 +142,11 @@ function filesBelow(folder, ending) {
 
 function hashOf(files) {
   const hash = createHash('sha256');
-  for (const file of files) hash.update(`${file}\0`).update(readFileSync(join(root, file))).update('\0');
+  for (const file of files)
+    hash
+      .update(`${file}\0`)
+      .update(readFileSync(join(root, file)))
+      .update('\0');
   return hash.digest('hex');
 }
 

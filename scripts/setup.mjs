@@ -1,4 +1,5 @@
-// Makes a machine ready, once: system packages, npm packages, build. A second run finds nothing to do and is silent.
+// Makes a machine ready, once: system packages, npm packages, build. A second run finds nothing to do and
+// is silent.
 //   node scripts/setup.mjs           to run flamekeeper
 //   node scripts/setup.mjs --test    and its tests
 // Made for Debian 12; elsewhere it looks for the same tools and says what is missing.
@@ -16,7 +17,11 @@ const minimumNode = 20;
 const always = [
   { package: 'clang', why: 'compiles the BPF programs', isThere: () => hasTool('clang') },
   { package: 'llvm', why: 'strips debug data from them', isThere: () => hasTool('llvm-strip') },
-  { package: 'libbpf-dev', why: 'headers that they include', isThere: () => existsSync('/usr/include/bpf/bpf_helpers.h') },
+  {
+    package: 'libbpf-dev',
+    why: 'headers that they include',
+    isThere: () => existsSync('/usr/include/bpf/bpf_helpers.h'),
+  },
   { package: 'libbpf1', why: 'loads them at run time', isThere: () => hasLibrary('libbpf.so.1') },
 ];
 
@@ -24,14 +29,30 @@ const always = [
 const forNpm = [
   { package: 'make', why: 'compiles better-sqlite3', isThere: () => hasTool('make') },
   { package: 'g++', why: 'compiles better-sqlite3', isThere: () => hasTool('g++') },
-  { package: 'python3', why: 'runs node-gyp, which compiles better-sqlite3', isThere: () => hasTool('python3') },
+  {
+    package: 'python3',
+    why: 'runs node-gyp, which compiles better-sqlite3',
+    isThere: () => hasTool('python3'),
+  },
 ];
 
 const forTests = [
   { package: 'gcc', why: 'compiles the programs that tests look at', isThere: () => hasTool('gcc') },
-  { package: 'libc6-dev', why: 'headers that they include', isThere: () => existsSync('/usr/include/stdio.h') },
-  { package: 'binutils', why: 'readelf and strip, to check symbols against', isThere: () => hasTool('readelf') },
-  { package: 'bpftool', why: 'lists what is in the kernel before and after', isThere: () => hasTool('bpftool') },
+  {
+    package: 'libc6-dev',
+    why: 'headers that they include',
+    isThere: () => existsSync('/usr/include/stdio.h'),
+  },
+  {
+    package: 'binutils',
+    why: 'readelf and strip, to check symbols against',
+    isThere: () => hasTool('readelf'),
+  },
+  {
+    package: 'bpftool',
+    why: 'lists what is in the kernel before and after',
+    isThere: () => hasTool('bpftool'),
+  },
   { package: 'linux-perf', why: 'perf, to check sample counts against', isThere: () => hasTool('perf') },
   { package: 'procps', why: 'ps and pgrep, to look at processes', isThere: () => hasTool('pgrep') },
 ];
@@ -43,7 +64,11 @@ function main() {
     throw new SetupError(`node ${process.versions.node} is too old: ${minimumNode} or later is needed`);
   }
   const needsNpm = !hasNpmPackages();
-  const wanted = [...always, ...(needsNpm ? forNpm : []), ...(process.argv.includes('--test') ? forTests : [])];
+  const wanted = [
+    ...always,
+    ...(needsNpm ? forNpm : []),
+    ...(process.argv.includes('--test') ? forTests : []),
+  ];
   installSystemPackages(wanted.filter((item) => !item.isThere()));
   if (needsNpm) installNpmPackages();
   build();
@@ -56,11 +81,15 @@ function installSystemPackages(missing) {
   for (const item of missing) console.log(`  ${item.package.padEnd(12)} ${item.why}`);
   const install = ['install', '-y', '--no-install-recommends', ...names];
   if (!hasTool('apt-get')) {
-    throw new SetupError('there is no apt-get here: install what is named above (Debian names) and run this again');
+    throw new SetupError(
+      'there is no apt-get here: install what is named above (Debian names) and run this again',
+    );
   }
   if (process.getuid() !== 0) {
-    throw new SetupError(`only root may install them. Run\n  sudo apt-get update && sudo apt-get ${install.join(' ')}\n`
-      + 'and then this again.');
+    throw new SetupError(
+      `only root may install them. Run\n  sudo apt-get update && sudo apt-get ${install.join(' ')}\n` +
+        'and then this again.',
+    );
   }
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   for (const args of [['update', '-qq'], install]) {
@@ -85,7 +114,9 @@ function hasNpmPackages() {
   }
   const locked = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
   const isCurrent = Object.entries(locked).every(([path, { version, optional }]) => {
-    return path === '' || (installed[path] === undefined ? optional === true : installed[path].version === version);
+    return (
+      path === '' || (installed[path] === undefined ? optional === true : installed[path].version === version)
+    );
   });
   return isCurrent && canOpenDatabase();
 }

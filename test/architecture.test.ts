@@ -1,5 +1,5 @@
-// Who may import whom. Rooms are folders; a room may import itself, node, and what its row names. The rules are data,
-// and are proven to bite on imports that are not there.
+// Who may import whom. Rooms are folders; a room may import itself, node, and what its row names. The rules
+// are data, and are proven to bite on imports that are not there.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
@@ -8,15 +8,24 @@ import { test } from 'node:test';
 
 /** Room -> rooms it may import. The longest prefix of a path is its room. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
-  'cli': ['collector', 'storage', 'storage/model', 'exporters/formats', 'exporters/push', 'config'],
-  'collector': ['ffi', 'elf', 'bpf', 'storage', 'storage/model', 'exporters/formats', 'exporters/push', 'config'],
+  cli: ['collector', 'storage', 'storage/model', 'exporters/formats', 'exporters/push', 'config'],
+  collector: [
+    'ffi',
+    'elf',
+    'bpf',
+    'storage',
+    'storage/model',
+    'exporters/formats',
+    'exporters/push',
+    'config',
+  ],
   'exporters/push': ['storage', 'storage/model', 'exporters/formats'],
   'exporters/formats': ['storage/model'],
-  'storage': ['storage/model'],
-  'bpf': ['ffi', 'elf', 'storage/model'],
-  'ffi': [],
-  'elf': [],
-  'config': [],
+  storage: ['storage/model'],
+  bpf: ['ffi', 'elf', 'storage/model'],
+  ffi: [],
+  elf: [],
+  config: [],
   'storage/model': [],
 };
 
@@ -25,12 +34,12 @@ const outermost = ['test', 'bench'];
 
 /** Package -> beginnings of the paths that may import it. */
 const packageOwners: Readonly<Record<string, readonly string[]>> = {
-  'koffi': ['ffi/'],
+  koffi: ['ffi/'],
   'better-sqlite3': ['storage/'],
-  'commander': ['cli/'],
+  commander: ['cli/'],
   'pprof-format': ['exporters/formats/pprof'],
-  'yaml': ['config/'],
-  'valibot': ['config/', 'collector/serve/'],
+  yaml: ['config/'],
+  valibot: ['config/', 'collector/serve/'],
 };
 
 interface Import {
@@ -40,9 +49,11 @@ interface Import {
 
 function sourceFiles(): string[] {
   const folders = [...new Set([...Object.keys(mayImport), ...outermost].map((room) => room.split('/')[0]!))];
-  return folders.flatMap((folder) => readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.ts'))
-    .map((name) => join(folder, name)));
+  return folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('.ts'))
+      .map((name) => join(folder, name)),
+  );
 }
 
 /** Static, dynamic, re-exporting and type-only imports of a file's text. */
@@ -54,7 +65,9 @@ function importsOf(file: string, text: string): Import[] {
     /\b(?:import|require)\(\s*['"]([^'"]+)['"]\s*\)/g,
     /\bnew URL\(\s*['"](\.[^'"]+\.js)['"]\s*,\s*import\.meta\.url\s*\)/g,
   ];
-  return forms.flatMap((form) => [...code.matchAll(form)].map((match) => ({ from: file, specifier: match[1]! })));
+  return forms.flatMap((form) =>
+    [...code.matchAll(form)].map((match) => ({ from: file, specifier: match[1]! })),
+  );
 }
 
 function roomOf(path: string): string | undefined {
@@ -78,12 +91,15 @@ function violation(imported: Import): string | undefined {
     if (target === room || (target !== undefined && mayImport[room]!.includes(target))) return undefined;
     return `${from} (${room}) imports ${specifier} (${target ?? 'no room'})`;
   }
-  const owners = specifier.startsWith('@opentelemetry/') ? ['exporters/push/'] : packageOwners[specifier] ?? [];
+  const owners = specifier.startsWith('@opentelemetry/')
+    ? ['exporters/push/']
+    : (packageOwners[specifier] ?? []);
   if (owners.some((owner) => from.startsWith(owner))) return undefined;
   return `${from} imports the package ${specifier}; allowed: ${owners.join(', ') || 'nowhere'}`;
 }
 
-/** A path of imports that leads back to its start, or undefined. Types count: they tie rooms together as well. */
+/** A path of imports that leads back to its start, or undefined. Types count: they tie rooms together as
+ *  well. */
 function findCycle(edges: ReadonlyMap<string, readonly string[]>): string[] | undefined {
   const done = new Set<string>();
   const path: string[] = [];
@@ -111,7 +127,10 @@ const imports = files.flatMap((file) => importsOf(file, readFileSync(file, 'utf8
 
 test('every import goes in an allowed direction', () => {
   assert.ok(imports.length > 100, 'imports were found at all');
-  assert.deepEqual(imports.map(violation).filter((sentence) => sentence !== undefined), []);
+  assert.deepEqual(
+    imports.map(violation).filter((sentence) => sentence !== undefined),
+    [],
+  );
 });
 
 test('no file imports itself by way of others', () => {
@@ -143,5 +162,14 @@ test('forbidden imports would be found', () => {
     assert.ok(violation(found[0]!) !== undefined, `${file}: ${text}`);
   }
   assert.equal(importsOf('cli/x.ts', `// import x from '../ffi/libc.js'`).length, 0);
-  assert.deepEqual(findCycle(new Map([['a', ['b']], ['b', ['c']], ['c', ['b']]])), ['b', 'c', 'b']);
+  assert.deepEqual(
+    findCycle(
+      new Map([
+        ['a', ['b']],
+        ['b', ['c']],
+        ['c', ['b']],
+      ]),
+    ),
+    ['b', 'c', 'b'],
+  );
 });

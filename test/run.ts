@@ -15,14 +15,18 @@ const fileTimeoutMs = 15 * 60_000;
 function findTests(wanted: readonly string[]): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.js'))
-    .filter((name) => (wanted.length === 0 ? !name.startsWith('interop/') : wanted.some((part) => name.includes(part))))
+    .filter((name) =>
+      wanted.length === 0 ? !name.startsWith('interop/') : wanted.some((part) => name.includes(part)),
+    )
     .sort()
     .map((name) => join(folder, name));
 }
 
 const files = findTests(process.argv.slice(2));
 if (files.length === 0) {
-  console.error(`no test file below ${relative(process.cwd(), folder)} matches ${process.argv.slice(2).join(' ')}`);
+  console.error(
+    `no test file below ${relative(process.cwd(), folder)} matches ${process.argv.slice(2).join(' ')}`,
+  );
   process.exitCode = 1;
 } else {
   process.env['NODE_OPTIONS'] = `${process.env['NODE_OPTIONS'] ?? ''} --enable-source-maps`.trim();

@@ -17,7 +17,10 @@ function refused(pattern: RegExp, ...args: string[]): void {
     filterOf(options);
     selectionOf(options);
   };
-  assert.throws(read, (error) => error instanceof OperatingError && error.code === 'usage' && pattern.test(error.message));
+  assert.throws(
+    read,
+    (error) => error instanceof OperatingError && error.code === 'usage' && pattern.test(error.message),
+  );
 }
 
 test('nothing asked for is no filter', () => {
@@ -29,23 +32,46 @@ test('nothing asked for is no filter', () => {
 });
 
 test('options repeat and become lists', () => {
-  const options = optionsOf('--comm', 'node', '--comm', 'sh', '--pid', '1', '--pid', '4194304', '--user', 'www-data',
-    '--cgroup', '/system.slice/', '--thread', 'V8 Worker', '--type', 'page-faults');
+  const options = optionsOf(
+    '--comm',
+    'node',
+    '--comm',
+    'sh',
+    '--pid',
+    '1',
+    '--pid',
+    '4194304',
+    '--user',
+    'www-data',
+    '--cgroup',
+    '/system.slice/',
+    '--thread',
+    'V8 Worker',
+    '--type',
+    'page-faults',
+  );
   assert.deepEqual(filterOf(options), {
-    comm: ['node', 'sh'], pid: [1, 4194304], user: ['www-data'], cgroup: ['/system.slice'], thread: ['V8 Worker'],
+    comm: ['node', 'sh'],
+    pid: [1, 4194304],
+    user: ['www-data'],
+    cgroup: ['/system.slice'],
+    thread: ['V8 Worker'],
   });
   assert.equal(options.type, 'page-faults');
   assert.match(describeFilter(options), /^--comm node --comm sh --pid 1 /);
 });
 
 test('what needs frames selects in the answer', () => {
-  assert.deepEqual(selectionOf(optionsOf('--function', '^mem(cpy|set)$')), { functionPattern: /^mem(cpy|set)$/ });
+  assert.deepEqual(selectionOf(optionsOf('--function', '^mem(cpy|set)$')), {
+    functionPattern: /^mem(cpy|set)$/,
+  });
   assert.deepEqual(selectionOf(optionsOf('--kernel')), { kernel: true });
   assert.deepEqual(selectionOf(optionsOf('--no-kernel')), { kernel: false });
 });
 
 test('what cannot match anything is refused, with its value', () => {
-  for (const pid of ['0', '-1', '4194305', '1.5', 'x', '', '99999999999']) refused(/^--pid .*is no pid$/, '--pid', pid);
+  for (const pid of ['0', '-1', '4194305', '1.5', 'x', '', '99999999999'])
+    refused(/^--pid .*is no pid$/, '--pid', pid);
   refused(/systemd-networkd is longer than 15 bytes/, '--comm', 'systemd-networkd');
   refused(/longer than 15 bytes/, '--thread', 'ääääääää');
   refused(/--comm is empty/, '--comm', '');

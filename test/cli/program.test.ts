@@ -16,7 +16,12 @@ const folder = mkdtempSync(join(tmpdir(), 'flamekeeper-cli-'));
 after(() => rmSync(folder, { recursive: true }));
 
 function run(...args: string[]) {
-  const env = { ...process.env, NODE_OPTIONS: '', FLAMEKEEPER_DATA: join(folder, 'none'), FLAMEKEEPER_CONFIG: '' };
+  const env = {
+    ...process.env,
+    NODE_OPTIONS: '',
+    FLAMEKEEPER_DATA: join(folder, 'none'),
+    FLAMEKEEPER_CONFIG: '',
+  };
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { encoding: 'utf8', env });
   return { status, stdout, stderr };
 }
@@ -30,7 +35,11 @@ function commands(): Command[] {
 test('every command has help with examples, and the options that all have', () => {
   for (const command of commands()) {
     let help = '';
-    command.configureOutput({ writeOut: (text) => { help += text; } });
+    command.configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+    });
     command.outputHelp();
     assert.match(help, /^Usage: flamekeeper/, command.name());
     assert.match(help, /\nExamples:\n {2}flamekeeper /, command.name());
@@ -44,7 +53,11 @@ test('every command has help with examples, and the options that all have', () =
 test('examples in help are lines that the parser takes', () => {
   for (const command of commands()) {
     let help = '';
-    command.configureOutput({ writeOut: (text) => { help += text; } });
+    command.configureOutput({
+      writeOut: (text) => {
+        help += text;
+      },
+    });
     command.outputHelp();
     for (const [, line] of help.matchAll(/^ {2}flamekeeper (.*?)(?: {2,}.*| \|.*)?$/gm)) {
       const program = buildProgram();
@@ -67,7 +80,10 @@ test('wrong usage is one sentence, a remedy and exit code 2', () => {
   const cases: readonly (readonly [string[], RegExp])[] = [
     [['flam'], /^flamekeeper: unknown command 'flam'\n.*Did you mean flame/],
     [['flame', '--nix'], /^flamekeeper: unknown option '--nix'\n/],
-    [['flame', '-o', 'x.png'], /^flamekeeper: -o x.png has no ending that names a format\n {2}Use one of \.svg, /],
+    [
+      ['flame', '-o', 'x.png'],
+      /^flamekeeper: -o x.png has no ending that names a format\n {2}Use one of \.svg, /,
+    ],
     [['flame', '--from', '-1m', '--to', '-2m'], /^flamekeeper: --from -1m --to -2m is an empty window: /],
     [['flame', '--from', 'noon'], /^flamekeeper: --from noon is no time\n {2}Times are: /],
     [['top', '-n', '0'], /^flamekeeper: -n 0 is not allowed\n/],
@@ -75,7 +91,10 @@ test('wrong usage is one sentence, a remedy and exit code 2', () => {
     [['events', 'exec', '--min-duration', '1ms'], /has no duration.*\n {2}Use `flamekeeper events exit/],
     [['events', 'exit', '--min-duration', 'x'], /^flamekeeper: --min-duration x is no duration\n/],
     [['events', 'exit', '--follow', '--to', 'now'], /^flamekeeper: --follow has no end/],
-    [['run', '--frequency', '2000'], /^flamekeeper: flag --frequency: "2000" is not allowed; allowed: an integer from 1/],
+    [
+      ['run', '--frequency', '2000'],
+      /^flamekeeper: flag --frequency: "2000" is not allowed; allowed: an integer from 1/,
+    ],
   ];
   for (const [args, pattern] of cases) {
     const { status, stdout, stderr } = run(...args);
@@ -91,8 +110,14 @@ test('a bad configuration names file and line, with exit code 1', () => {
   writeFileSync(file, 'log:\n  level: loud\nnonsense: 1\n');
   const { status, stderr } = run('config', 'show', '--config', file);
   assert.equal(status, 1);
-  assert.match(stderr, /^flamekeeper: .*bad\.yaml:2: log\.level: "loud" is not allowed.*\n {2}.*bad\.yaml:3: "nonsense"/);
-  assert.match(run('config', 'show', '--config', join(folder, 'none.yaml')).stderr, /none\.yaml: cannot read it: ENOENT/);
+  assert.match(
+    stderr,
+    /^flamekeeper: .*bad\.yaml:2: log\.level: "loud" is not allowed.*\n {2}.*bad\.yaml:3: "nonsense"/,
+  );
+  assert.match(
+    run('config', 'show', '--config', join(folder, 'none.yaml')).stderr,
+    /none\.yaml: cannot read it: ENOENT/,
+  );
 });
 
 test('config show prints each option with its value and origin', () => {
@@ -114,6 +139,12 @@ test('no store is told with what to do, and exit code 1', () => {
 
 test('an error of ours is told as such', () => {
   assert.equal(reportOf(new Error('x')).exitCode, 70);
-  assert.match(reportOf(new Error('x')).lines.join('\n'), /this is a bug, please report it[^]*Error: x\n {4}at /);
-  assert.match(reportOf(new OperatingError('disk-full', 'a\u001b[31mb')).lines[0]!, /^flamekeeper: a\ufffd\[31mb$/);
+  assert.match(
+    reportOf(new Error('x')).lines.join('\n'),
+    /this is a bug, please report it[^]*Error: x\n {4}at /,
+  );
+  assert.match(
+    reportOf(new OperatingError('disk-full', 'a\u001b[31mb')).lines[0]!,
+    /^flamekeeper: a\ufffd\[31mb$/,
+  );
 });

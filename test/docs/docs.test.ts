@@ -1,5 +1,5 @@
-// The documents keep up with the code: every error code has its paragraph, every package that set-up installs its line,
-// every command of the README is one that the parser takes, every link leads to a file.
+// The documents keep up with the code: every error code has its paragraph, every package that set-up
+// installs its line, every command of the README is one that the parser takes, every link leads to a file.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -12,13 +12,19 @@ const documents = ['README.md', 'docs/errors.md', 'docs/requirements.md', 'CHANG
 
 test('docs/errors.md has one paragraph for each code, in the order of the table', () => {
   const text = readFileSync('docs/errors.md', 'utf8');
-  assert.deepEqual([...text.matchAll(/^## (.+)$/gm)].map(([, code]) => code), Object.keys(operatingErrors));
-  for (const [, code, paragraph] of text.matchAll(/^## (.+)\n([^#]+)/gm)) assert.ok(paragraph!.length > 60, code);
+  assert.deepEqual(
+    [...text.matchAll(/^## (.+)$/gm)].map(([, code]) => code),
+    Object.keys(operatingErrors),
+  );
+  for (const [, code, paragraph] of text.matchAll(/^## (.+)\n([^#]+)/gm))
+    assert.ok(paragraph!.length > 60, code);
 });
 
 test('docs/requirements.md names every package that set-up installs', () => {
   const text = readFileSync('docs/requirements.md', 'utf8');
-  const packages = [...readFileSync('scripts/setup.mjs', 'utf8').matchAll(/package: '([^']+)'/g)].map(([, name]) => name!);
+  const packages = [...readFileSync('scripts/setup.mjs', 'utf8').matchAll(/package: '([^']+)'/g)].map(
+    ([, name]) => name!,
+  );
   assert.ok(packages.length > 5);
   for (const name of packages) assert.ok(text.includes(name), name);
 });
