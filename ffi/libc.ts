@@ -7,6 +7,7 @@ import { lastErrno, libcFunction } from './native.js';
 
 const CLOCK_REALTIME = 0;
 const CLOCK_BOOTTIME = 7;
+const F_SETFD = 2;
 const RLIMIT_MEMLOCK = 8;
 const RLIM_INFINITY = (1n << 64n) - 1n;
 
@@ -28,6 +29,7 @@ const CLOCK_ROUNDS = 8;
 
 const close = libcFunction('close', 'int', ['int']);
 const execveCall = libcFunction('execve', 'int', ['str', 'const char **', 'const char **']);
+const fcntl = libcFunction('fcntl', 'int', ['int', 'int', '...']);
 const clockGettime = libcFunction('clock_gettime', 'int', ['int', 'void *']);
 const setrlimit = libcFunction('setrlimit', 'int', ['int', 'void *']);
 const socket = libcFunction('socket', 'int', ['int', 'int', 'int']);
@@ -73,8 +75,10 @@ function offsetOf(clock: number): bigint {
 }
 
 /** Replaces this process by another program, with the same process id; node's own descriptors close by
- *  themselves. Returns only when that failed: the errno by name. */
+ *  themselves, and standard input and output, which node marks to close too, stay. Returns only when that
+ *  failed: the errno by name. */
 export function execve(path: string, args: readonly string[], env: NodeJS.ProcessEnv): string {
+  for (const fd of [0, 1, 2]) fcntl(fd, F_SETFD, 'int', 0);
   const pairs = Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`);
   execveCall(path, [...args, null], [...pairs, null]);
   return lastErrno();
