@@ -32,7 +32,8 @@ export interface FileIdentity {
 }
 
 const DELETED = ' (deleted)';
-const anonymousNames = /^(?:|\/\/anon|\[heap\]|\[stack(:\d+)?\]|\[anon(_shmem)?:.*\]|\/dev\/zero|\/anon_hugepage)$/s;
+const anonymousNames =
+  /^(?:|\/\/anon|\[heap\]|\[stack(:\d+)?\]|\[anon(_shmem)?:.*\]|\/dev\/zero|\/anon_hugepage)$/s;
 /** The last one: `anon_inode:[perf_event]`, `//toolong`, `[vsyscall]`; a path begins with one slash. */
 const pathlessNames = /^(?:\/memfd:.*|\/SYSV[0-9a-f]{8}|(?!\/[^/]).*)$/s;
 

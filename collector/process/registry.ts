@@ -153,6 +153,12 @@ export class Registry {
     this.#tombstones.set(tid, ns);
   }
 
+  /** When a thread of this id last ended before `ns`; -Infinity when that is not known. */
+  lastExit(tid: number, ns: number): number {
+    const exits = [this.#tombstones.get(tid) ?? -Infinity, this.#byTgid.get(tid)?.endedNs ?? -Infinity];
+    return Math.max(-Infinity, ...exits.filter((exitNs) => exitNs < ns));
+  }
+
   /** When a thread that was there at `sinceNs` ended, if its exit came before anything else of it. */
   exhume(tid: number, sinceNs: number): number | undefined {
     const ns = this.#tombstones.get(tid);
@@ -228,7 +234,8 @@ export class Registry {
       }
     }
     this.modules.retain(used);
-    this.#sweepModulesAt = Math.max(FIRST_MODULE_SWEEP, Math.min(2 * this.modules.size, this.#limits.modules));
+    const nextSize = Math.min(2 * this.modules.size, this.#limits.modules);
+    this.#sweepModulesAt = Math.max(FIRST_MODULE_SWEEP, nextSize);
   }
 }
 

@@ -13,8 +13,8 @@ import type { FileIdentity } from './modules.js';
 
 export type SidebandEvent = ForkEvent | ExitEvent | CommEvent | MmapEvent | KsymbolEvent | LostEvent;
 
-/** **Units**: ns of CLOCK_MONOTONIC relative to the parser's base. A process that forks has tid = tgid in its
- *  child. */
+/** **Units**: ns of CLOCK_MONOTONIC relative to the parser's base. A new thread has its parent's tgid; parentTgid is 0
+ *  when the parent is of another pid namespace. */
 export interface ForkEvent {
   readonly kind: 'fork';
   readonly ns: number;
@@ -133,7 +133,7 @@ export class SidebandParser {
     if (tgid <= 0 || tid <= 0) return undefined;
     if (type === RECORD_EXIT) return { kind: 'exit', ns, tgid, tid };
     if (type === RECORD_FORK) {
-      const parentTgid = view.getInt32(body + 4, true);
+      const parentTgid = Math.max(0, view.getInt32(body + 4, true));
       return { kind: 'fork', ns, tgid, tid, parentTgid, parentTid: view.getInt32(body + 12, true) };
     }
     if (type === RECORD_COMM) {

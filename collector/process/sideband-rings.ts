@@ -1,15 +1,11 @@
-// One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable mappings of
-// the whole host. Rings read one after the other give an exit before its fork, so events of all CPUs are
-// merged by time, up to a horizon that is safely in the past; what is later waits for the next read.
-//
-//   CPU 0  ──f──m────────┆─e──▶       read(horizon) gives  f c m    and keeps  e
-//   CPU 1  ─────c────────┆────▶
-//                     horizon
+// One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable mappings of the whole
+// host, and of kernel symbols that come and go. Source: perf_event_open(2), sample_id_all.
 
 import { closeFd } from '../../ffi/libc.js';
 import { openPerfEvent, perfType, sampleBit, softwareEvent } from '../../ffi/perf-event.js';
 import type { PerfEventAttr, PerfFlag } from '../../ffi/perf-event.js';
 import { PerfRing } from '../../ffi/perf-ring.js';
+import { EventMerger } from './event-merger.js';
 import { SidebandParser } from './sideband-records.js';
 import type { SidebandEvent } from './sideband-records.js';
 
@@ -33,11 +29,9 @@ interface CpuRing {
 export class SidebandRings {
   readonly #pages: number;
   readonly #parser: SidebandParser;
+  readonly #merger = new EventMerger();
   readonly #cpus = new Map<number, CpuRing>();
   #optional = optionalFlags;
-  #waiting: SidebandEvent[] = [];
-  #deliveredNs = -Infinity;
-  #lateEvents = 0;
 
   constructor(options: { readonly baseKtimeNs: bigint; readonly cpuCount: number }) {
     this.#pages = options.cpuCount < SMALL_HOST_CPUS ? PAGES_SMALL_HOST : PAGES;
@@ -51,7 +45,7 @@ export class SidebandRings {
 
   /** Events that came after others of a later time had been given out. */
   get lateEvents(): number {
-    return this.#lateEvents;
+    return this.#merger.lateEvents;
   }
 
   get malformedRecords(): number {
@@ -84,21 +78,11 @@ export class SidebandRings {
     closeFd(known.fd);
   }
 
-  /** Events up to the horizon, in the order of their times, of all CPUs.
+  /** Events of all CPUs up to the horizon, in the order of their times.
    *  **Units**: `horizonNs` relative to baseKtimeNs; it should lie some milliseconds before the call. */
   read(horizonNs: number): SidebandEvent[] {
-    if (this.#waiting.length < MAX_WAITING) for (const { ring } of this.#cpus.values()) this.#drain(ring);
-    const due: SidebandEvent[] = [];
-    const later: SidebandEvent[] = [];
-    for (const event of this.#waiting) (event.ns <= horizonNs ? due : later).push(event);
-    this.#waiting = later;
-    due.sort((a, b) => a.ns - b.ns);
-    for (const { ns } of due) {
-      if (ns >= this.#deliveredNs) break;
-      this.#lateEvents++;
-    }
-    this.#deliveredNs = Math.max(this.#deliveredNs, due.at(-1)?.ns ?? -Infinity);
-    return due;
+    if (this.#merger.waitingEvents < MAX_WAITING) for (const { ring } of this.#cpus.values()) this.#drain(ring);
+    return this.#merger.read(horizonNs);
   }
 
   close(): void {
@@ -128,7 +112,7 @@ export class SidebandRings {
   #drain(ring: PerfRing): void {
     ring.read((view, offset, size, type, misc) => {
       const event = this.#parser.parse(view, { offset, size, type, misc });
-      if (event !== undefined) this.#waiting.push(event);
+      if (event !== undefined) this.#merger.add(event);
     });
   }
 }

@@ -201,7 +201,9 @@ export class ProcessTable {
 
   #addChild({ tgid, parentTgid, ns }: ForkEvent, parent: Process | undefined, comm: string): Process | undefined {
     const registry = this.#registry;
-    const start = { lowBootNs: this.#bootNs(ns) - MAX_FORK_NS, highBootNs: this.#bootNs(ns) + CLOCK_SLOP_NS };
+    const bootNs = this.#bootNs(ns);
+    const freedNs = this.#bootNs(registry.lastExit(tgid, ns));
+    const start = { lowBootNs: Math.max(bootNs - MAX_FORK_NS, freedNs), highBootNs: bootNs + CLOCK_SLOP_NS };
     const before = registry.find(tgid);
     if (before?.isLive === true) {
       const isLateFork = before.firstSeenNs >= ns;
