@@ -8,12 +8,15 @@ import { generatedPath, readCompiledProbes } from '../../bpf/codegen/main.js';
 import * as wire from '../../bpf/generated/wire.js';
 import { buildDecoder } from '../../elf/btf-decoder.js';
 import type { BtfMember } from '../../elf/btf.js';
+import { seedRandomTests } from '../support/random.js';
 
 interface Codec {
   readonly sizeBytes: number;
   decode(view: DataView, offset: number): unknown;
   encode(view: DataView, offset: number, value: unknown): void;
 }
+
+seedRandomTests('codegen');
 
 const probes = readCompiledProbes();
 const codecs = Object.entries(wire.wireStructs) as [string, Codec][];
