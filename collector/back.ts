@@ -49,6 +49,7 @@ class Back {
     this.#daemon = message.daemon;
     for (const symbol of message.kernelSymbols) this.#symbolizer.applyKernelSymbol(symbol);
     for (const module of message.modules) this.#symbolizer.addModule(module);
+    for (const id of message.forgottenModules) this.#symbolizer.removeModule(id);
     const writer = this.#store.beginFlush(message.span);
     const named = nameFlush(message, this.#symbolizer, writer);
     const result = writer.commit();

@@ -153,17 +153,18 @@ export class Front {
     }
     const events = this.#takeEvents(streams);
     const kernelSymbols = this.#processes.takeKernelSymbols();
-    const modules = await this.#opener.open(seen.values());
+    const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 
     this.#processes.expire(flipKtimeNs - BigInt(this.intervalMs * KEEP_ENDED_FLUSHES) * 1_000_000n);
     this.#lastFlipKtimeNs = flipKtimeNs;
-    return { kind: 'flush', sequence: this.#sequence++, span, streams, samples, events, modules, kernelSymbols, daemon };
+    const files = { modules: opened, forgottenModules: forgotten };
+    return { kind: 'flush', sequence: this.#sequence++, span, streams, samples, events, ...files, kernelSymbols, daemon };
   }
 
   /** The back has fallen behind: the message is dropped, and its samples are told as lost with the next one. */
   giveUp(message: FlushMessage): void {
     this.#givenUp += message.streams[0]?.counters['captured'] ?? 0;
-    for (const { opened } of message.modules) if ('fd' in opened) closeFd(opened.fd);
+    this.#opener.takeBack(message.modules);
     this.#log('warn', 'the store is too slow: a flush was given up');
   }
 

@@ -59,6 +59,8 @@ export interface FlushMessage {
   readonly samples: readonly SampleRows[];
   readonly events: readonly { readonly stream: number; readonly columns: EventColumns }[];
   readonly modules: readonly OpenedModule[];
+  /** Ids that no sample fell into for long: what is kept of them can go. */
+  readonly forgottenModules: readonly number[];
   readonly kernelSymbols: readonly KernelSymbol[];
   /** For `status`: name -> value, the unit last in the name. */
   readonly daemon: Readonly<Record<string, string | number>>;

@@ -9,6 +9,7 @@ import type { Log } from './log.js';
 /** Flushes the back may have before it; the next one is not handed over (its samples are counted as lost). */
 const MAX_PENDING_FLUSHES = 6;
 const STOP_MS = 30_000;
+const BACK = new URL('../back.js', import.meta.url);
 
 export class BackThread {
   readonly #worker: Worker;
@@ -35,7 +36,7 @@ export class BackThread {
     log: Log,
     on: { flushed: (message: FlushedMessage) => void; failed: (error: Error) => void },
   ): Promise<{ back: BackThread; storeBytes: number }> {
-    const worker = new Worker(new URL('../back.js', import.meta.url), { workerData: options });
+    const worker = new Worker(BACK, { workerData: options, trackUnmanagedFds: false });
     const back = new BackThread(worker, log, on);
     const storeBytes = await new Promise<number>((resolve, reject) => (back.#settleStart = { resolve, reject }));
     back.#settleStart = undefined;

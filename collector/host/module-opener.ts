@@ -14,23 +14,32 @@ export interface SeenModule {
   readonly tgid: number;
 }
 
-/** Ids remembered; beyond, the oldest are forgotten and would be opened again. */
-const MAX_KNOWN = 65_536;
+/** Files known to the back; those sampled least recently are forgotten, and opened again should they return. */
+const MAX_KNOWN = 4096;
 
 export class ModuleOpener {
+  /** Ids, the most recently sampled last. */
   readonly #known = new Set<number>();
 
-  /** The modules not asked for before, each with a descriptor or the reason why there is none. */
-  async open(seen: Iterable<SeenModule>): Promise<OpenedModule[]> {
-    const fresh = [...seen].filter(({ module }) => !this.#known.has(module.id));
-    for (const { module } of fresh) this.#known.add(module.id);
-    for (const id of this.#known) {
-      if (this.#known.size <= MAX_KNOWN) break;
-      this.#known.delete(id);
-    }
-    return Promise.all(
+  /** The modules that the back does not know, each with a descriptor or the reason why there is none; and the ids that
+   *  it may forget. */
+  async open(seen: readonly SeenModule[]): Promise<{ readonly opened: OpenedModule[]; readonly forgotten: number[] }> {
+    const fresh = seen.filter(({ module }) => !this.#known.delete(module.id));
+    for (const { module } of seen) this.#known.add(module.id);
+    const forgotten = [...this.#known].slice(0, Math.max(0, this.#known.size - Math.max(MAX_KNOWN, seen.length)));
+    for (const id of forgotten) this.#known.delete(id);
+    const opened = await Promise.all(
       fresh.map(async ({ module, tgid }) => ({ id: module.id, module: module.module, opened: await openModule(module, tgid) })),
     );
+    return { opened, forgotten };
+  }
+
+  /** The back did not get these. */
+  takeBack(modules: readonly OpenedModule[]): void {
+    for (const { id, opened } of modules) {
+      this.#known.delete(id);
+      if ('fd' in opened) closeFd(opened.fd);
+    }
   }
 }
 
