@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { printable } from '../exporters/formats/text.js';
 import type { SegmentStatus, StatusAnswer } from '../storage/model/query.js';
 import type { StreamInfo } from '../storage/model/stream.js';
-import { formatBytes } from './format.js';
+import { formatBytes, formatDurationNs } from './format.js';
 import { writeStdout } from './output.js';
 import { withProgress } from './progress.js';
 import { coverageJson, coverageLines } from './render-completeness.js';
@@ -51,8 +51,7 @@ export function statusLines(answer: StatusAnswer): string[] {
       ? 'daemon: not running, or not to be asked; this is from the files'
       : 'daemon: running',
   );
-  for (const [name, value] of Object.entries(daemon ?? {}))
-    lines.push(`  ${name}: ${daemonValue(name, value)}`);
+  for (const [name, value] of Object.entries(daemon ?? {})) lines.push(daemonLine(name, value));
   lines.push(`streams: ${streams.map(streamText).join(', ') || 'none'}`);
   if (recent !== undefined)
     lines.push('last minutes:', ...coverageLines('samples', recent).map((line) => `  ${line}`));
@@ -72,8 +71,13 @@ function streamText({ name, kind, period }: StreamInfo): string {
     : `${name} (${kind}, 1 per ${period.value} ${period.unit})`;
 }
 
-function daemonValue(name: string, value: string | number): string {
-  return name.endsWith('Bytes') && typeof value === 'number' ? formatBytes(value) : String(value);
+/** Names end in their unit: `rss_bytes` 79552512 -> `rss: 75.9 MiB`. */
+function daemonLine(name: string, value: string | number): string {
+  const [, what = name, unit = ''] = /^(.+)_(bytes|seconds|ms)$/.exec(name) ?? [];
+  const words = what.replaceAll('_', ' ');
+  if (typeof value === 'string' || unit === '') return `  ${words}: ${value}`;
+  if (unit === 'bytes') return `  ${words}: ${formatBytes(value)}`;
+  return `  ${words}: ${formatDurationNs(value * (unit === 'ms' ? 1e6 : 1e9))}`;
 }
 
 /** Times are RFC 3339 in UTC. */

@@ -164,12 +164,12 @@ test('status tells of the store and of the daemon', () => {
       },
     ],
   };
-  const lines = statusLines({ ...answer, daemon: { rssBytes: 80 * 2 ** 20, cpuMsPerSecond: 1.25 } }).join(
+  const lines = statusLines({ ...answer, daemon: { rss_bytes: 80 * 2 ** 20, last_store_ms: 1.25, pid: 7 } }).join(
     '\n',
   );
   assert.match(
     lines,
-    /^data: \/d \(3\.0 MiB\)\ndaemon: running\n {2}rssBytes: 80\.0 MiB\n {2}cpuMsPerSecond: 1\.25\n/,
+    /^data: \/d \(3\.0 MiB\)\ndaemon: running\n {2}rss: 80\.0 MiB\n {2}last store: 1\.25ms\n {2}pid: 7\n/,
   );
   assert.match(lines, /^streams: cpu \(samples, 1 per 10000000 nanoseconds\)$/m);
   assert.match(lines, /^seg-1\.db +active +1\.0 MiB +1 +2026-11-20 14:00:00 to 14:00:10 \+00:00$/m);
