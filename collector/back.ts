@@ -18,11 +18,15 @@ function send(message: FromBack): void {
   port.postMessage(message);
 }
 
+/** Reading kallsyms takes 100 ms: not more often than this. */
+const KERNEL_RELOAD_MS = 60_000;
+
 class Back {
   readonly #store: Store;
   readonly #symbolizer: Symbolizer;
   readonly #server: QueryServer;
   #daemon: FlushMessage['daemon'] = {};
+  #kernelReloadedMs = performance.now();
 
   private constructor(store: Store, server: (daemon: () => FlushMessage['daemon']) => QueryServer) {
     this.#store = store;
@@ -48,11 +52,19 @@ class Back {
     const startedMs = performance.now();
     this.#daemon = message.daemon;
     for (const symbol of message.kernelSymbols) this.#symbolizer.applyKernelSymbol(symbol);
-    for (const module of message.modules) this.#symbolizer.addModule(module);
+    // One that is opened again may still be known: the message that told to forget it may not have come.
     for (const id of message.forgottenModules) this.#symbolizer.removeModule(id);
+    for (const module of message.modules) {
+      this.#symbolizer.removeModule(module.id);
+      this.#symbolizer.addModule(module);
+    }
     const writer = this.#store.beginFlush(message.span);
     const named = nameFlush(message, this.#symbolizer, writer);
     const result = writer.commit();
+    if (named.kernelFramesUnnamed > 0 && startedMs - this.#kernelReloadedMs > KERNEL_RELOAD_MS) {
+      this.#symbolizer.reloadKernel();
+      this.#kernelReloadedMs = startedMs;
+    }
     send({
       kind: 'flushed',
       sequence: message.sequence,

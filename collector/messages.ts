@@ -90,6 +90,7 @@ export interface FlushedMessage {
   readonly durationMs: number;
   readonly framesNamed: number;
   readonly framesTotal: number;
+  readonly kernelFramesUnnamed: number;
 }
 
 export interface LogMessage {

@@ -11,6 +11,8 @@ import type { SampleTrigger } from '../host/sampling-events.js';
 /** Kernel memory: an entry of the stack map takes 1 KB, and there are two generations. */
 const MIN_ENTRIES = 1024;
 const MAX_ENTRIES = 16_384;
+/** How often other events than the clock fire cannot be known before. */
+const MIN_ENTRIES_WITH_EVENTS = 8192;
 /** FK_SAMPLE_TYPES of wire.h, the clock included. */
 const MAX_TRIGGERS = 8;
 
@@ -36,7 +38,8 @@ export function planSampling(config: Config): SamplingPlan {
   const sampledCpus = cpus === 'all' ? online.length : online.filter((cpu) => cpus.includes(cpu)).length;
   if (sampledCpus === 0) throw new OperatingError('bad-config', 'sampling.cpus: none of these CPUs is online');
   const perSecond = sampledCpus * frequencyHz;
-  const wanted = clampedPowerOfTwo((perSecond * config.flush.intervalMs * 1.25) / 1000);
+  const floor = config.sampling.events.length > 0 ? MIN_ENTRIES_WITH_EVENTS : MIN_ENTRIES;
+  const wanted = Math.max(floor, powerOfTwo((perSecond * config.flush.intervalMs * 1.25) / 1000));
   const countMapEntries = config.limits.countMapEntries || wanted;
   const stackMapEntries = config.limits.stackMapEntries || wanted;
   const periodNs = BigInt(Math.floor(1e9 / frequencyHz));
@@ -61,8 +64,8 @@ function drainInterval(intervalMs: number, perSecond: number, entries: number): 
   return divided;
 }
 
-function clampedPowerOfTwo(entries: number): number {
-  return Math.min(MAX_ENTRIES, Math.max(MIN_ENTRIES, 2 ** Math.ceil(Math.log2(entries))));
+function powerOfTwo(entries: number): number {
+  return Math.min(MAX_ENTRIES, 2 ** Math.ceil(Math.log2(entries)));
 }
 
 function clockTrigger(frequencyHz: number, periodNs: bigint): SampleTrigger {

@@ -15,6 +15,8 @@ const anonymous: FunctionInfo = { module: noModule, frameType: 'native', name: '
 export interface NamedCount {
   readonly framesNamed: number;
   readonly framesTotal: number;
+  /** Kernel addresses that no symbol covers: code that was loaded after kallsyms was read. */
+  readonly kernelFramesUnnamed: number;
 }
 
 /** Adds streams, rows and events of the message to the writer; the caller commits. */
@@ -25,31 +27,33 @@ export function nameFlush(message: FlushMessage, symbolizer: Symbolizer, writer:
     return id;
   });
   for (const { stream, columns } of message.events) writer.events(streams[stream]!, columns);
-  let framesNamed = 0;
-  let framesTotal = 0;
+  const count = { framesNamed: 0, framesTotal: 0, kernelFramesUnnamed: 0 };
   for (const rows of message.samples) {
     const series = rows.series.map((info) => writer.seriesId(info));
-    const trie = new StackNamer(rows.stacks, symbolizer, writer);
+    const trie = new StackNamer(rows.stacks, symbolizer, writer, count);
     for (let row = 0; row < rows.rowWeight.length; row++) {
       const node = trie.node(rows.rowUser[row]!, rows.rowKernel[row]!);
       writer.sample(streams[rows.rowStream[row]!]!, series[rows.rowSeries[row]!]!, node, rows.rowWeight[row]!);
     }
-    framesNamed += trie.framesNamed;
-    framesTotal += trie.framesTotal;
   }
-  return { framesNamed, framesTotal };
+  return count;
 }
 
 class StackNamer {
-  framesNamed = 0;
-  framesTotal = 0;
   readonly #stacks: StackTable;
   readonly #symbolizer: Symbolizer;
   readonly #writer: FlushWriter;
+  readonly #count: { -readonly [name in keyof NamedCount]: number };
   /** User stack -> its leaf's node; the same by kernel stack's end for rows whose kernel stack was cut. */
   readonly #userNodes = new Map<number, number>();
 
-  constructor(stacks: StackTable, symbolizer: Symbolizer, writer: FlushWriter) {
+  constructor(
+    stacks: StackTable,
+    symbolizer: Symbolizer,
+    writer: FlushWriter,
+    count: { -readonly [name in keyof NamedCount]: number },
+  ) {
+    this.#count = count;
     this.#stacks = stacks;
     this.#symbolizer = symbolizer;
     this.#writer = writer;
@@ -84,8 +88,9 @@ class StackNamer {
     let node = from;
     for (let i = starts[stack + 1]! - 1; i >= starts[stack]!; i--) {
       const fn = this.#name(frameModules[i]!, frameOffsets[i]!);
-      this.framesTotal++;
-      if (fn.name !== '') this.framesNamed++;
+      this.#count.framesTotal++;
+      if (fn.name !== '') this.#count.framesNamed++;
+      else if (fn.frameType === 'kernel') this.#count.kernelFramesUnnamed++;
       node = this.#writer.node(node, this.#writer.functionId(fn));
     }
     return node;
