@@ -1,5 +1,5 @@
-// Samples of a stream over windows, summed into one Profile. Blobs are copied out in one read transaction a segment
-// and decoded after it.
+// Samples of a stream over windows, summed into one Profile. Blobs are copied out in one read transaction a
+// segment and decoded after it.
 
 import { bucketRanges, CoverageTally } from './coverage.js';
 import { seriesMatcher } from './filter.js';
@@ -28,8 +28,12 @@ export function aggregate(source: QuerySource, request: AggregateRequest): Aggre
     const part = readOne(source.dir, name, (segment) => {
       const streams = streamsOf(source.dictionaryOf(name.fileName) ?? segment.names());
       const wanted = streams.filter(({ info }) => info.name === request.stream && info.kind === 'samples');
-      const content = wanted.map((stream) => ({ stream, parts: ranges.map((range) => segment.live(stream.id, range)) }));
-      const hasBlobs = content.some(({ parts }) => parts.some(({ blobs }) => blobs.length > 0));
+      const content = wanted.map((stream) => {
+        const parts = ranges.map((range) => segment.live(stream.id, range));
+        const broken = parts.reduce((sum, p) => sum + p.broken, 0);
+        return { stream, blobs: parts.flatMap((p) => p.blobs), broken };
+      });
+      const hasBlobs = content.some(({ blobs }) => blobs.length > 0);
       return {
         content,
         lastBucket: segment.lastBucket(streams.map(({ id }) => id)),
@@ -43,18 +47,18 @@ export function aggregate(source: QuerySource, request: AggregateRequest): Aggre
     if (part.lastBucket !== undefined) lastBuckets.push(part.lastBucket);
     const { dictionary, broken } = part.dictionary?.() ?? { dictionary: undefined, broken: 0 };
     tally.brokenBlobs += broken;
-    for (const { stream, parts } of part.content) {
+    for (const { stream, blobs, broken: brokenRows } of part.content) {
       info = stream.info;
-      tally.brokenBlobs += parts.reduce((sum, p) => sum + p.broken, 0);
-      const blobs = parts.flatMap((p) => p.blobs);
-      if (dictionary !== undefined && blobs.length > 0) addBlobs(merger, tally, { stream, blobs, dictionary, filter: request.filter });
+      tally.brokenBlobs += brokenRows;
+      if (dictionary === undefined || blobs.length === 0) continue;
+      addBlobs({ stream, blobs, dictionary, filter: request.filter }, merger, tally);
     }
   }
   if (info === undefined || tally.buckets === 0) {
     requireStream(source, { name: request.stream, kind: 'samples' });
     const what = `${request.stream} samples of that time`;
-    if (tally.brokenBlobs > 0) throw new OperatingError('store-failed', `the ${what} are damaged and cannot be read`);
-    throw new OperatingError('empty-window', `the store holds no ${what}`);
+    if (tally.brokenBlobs === 0) throw new OperatingError('empty-window', `the store holds no ${what}`);
+    throw new OperatingError('store-failed', `the ${what} are damaged and cannot be read`);
   }
   return { profile: merger.build(info), coverage: tally.finish(ranges, storeRange(segments, lastBuckets)) };
 }
@@ -78,7 +82,8 @@ interface StreamPart {
   readonly filter: Filter;
 }
 
-function addBlobs(merger: ProfileMerger, tally: CoverageTally, { stream, blobs, dictionary, filter }: StreamPart): void {
+function addBlobs(part: StreamPart, merger: ProfileMerger, tally: CoverageTally): void {
+  const { stream, blobs, dictionary, filter } = part;
   const matches = seriesMatcher(filter);
   const verdicts = new Map<number, boolean>();
   const keep = (series: number) => {

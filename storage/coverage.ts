@@ -45,7 +45,9 @@ export class CoverageTally {
     this.#buckets.add(bucket);
     if (this.#fromUnixNs === undefined || fromUnixNs < this.#fromUnixNs) this.#fromUnixNs = fromUnixNs;
     if (toUnixNs > this.#toUnixNs) this.#toUnixNs = toUnixNs;
-    for (const [id, value] of header.counters) addCounters(this.#counters, { [names.counterNameAt(id)]: value });
+    for (const [id, value] of header.counters) {
+      addCounters(this.#counters, { [names.counterNameAt(id)]: value });
+    }
   }
 
   /** `store` is all the store holds: what lies outside is not missing. */

@@ -1,9 +1,9 @@
-// The files of a data directory: segments, the quarantine for broken ones, and the ballast that is given up when the
-// disk is full and there is no old segment left to unlink.
+// The files of a data directory: segments, the quarantine for broken ones, and the ballast that is given up
+// when the disk is full and there is no old segment left to unlink.
 
 import { randomFillSync } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rmSync, statfsSync, statSync } from 'node:fs';
-import { fsyncSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SegmentName } from './segment/segment-name.js';
 import { parseSegmentName } from './segment/segment-name.js';
@@ -24,8 +24,8 @@ export function listSegments(dir: string): SegmentName[] {
 
 /** Bytes of a segment with what SQLite keeps beside it; 0 when it is gone. */
 export function segmentSizeBytes(dir: string, fileName: string): number {
-  const sizes = companions.map((end) => statSync(join(dir, fileName + end), { throwIfNoEntry: false })?.size ?? 0);
-  return sizes.reduce((sum, size) => sum + size, 0);
+  const stats = companions.map((end) => statSync(join(dir, fileName + end), { throwIfNoEntry: false }));
+  return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
 }
 
 export function hasWal(dir: string, fileName: string): boolean {
@@ -55,7 +55,8 @@ export function quarantineSegment(dir: string, fileName: string): void {
 /** File names of the segments in quarantine. */
 export function listQuarantine(dir: string): string[] {
   const path = join(dir, quarantineDir);
-  return existsSync(path) ? readdirSync(path).filter((name) => parseSegmentName(name) !== undefined).sort() : [];
+  if (!existsSync(path)) return [];
+  return readdirSync(path).filter((name) => parseSegmentName(name) !== undefined).sort();
 }
 
 /** Writes the ballast if there is none and the disk has four times its room; not having it is no error. */

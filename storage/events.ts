@@ -1,5 +1,5 @@
-// Events of a stream, page by page. A cursor is a place: (segment, bucket, stream, events already given there). Flushes
-// only ever append behind it, so a follower sees each event exactly once.
+// Events of a stream, page by page. A cursor is a place: (segment, bucket, stream, events already given
+// there). Flushes only ever append behind it, so a follower sees each event exactly once.
 //
 //   segment 3:  bucket 7 [e0 e1 e2]   bucket 8 [e0 e1 ...      still growing
 //                                                 ^ 3.8.0.1
@@ -51,11 +51,11 @@ class Page {
   readonly #asked: BucketRange;
   readonly #matches: (values: Values) => boolean;
 
-  constructor(request: EventsRequest, stream: StreamInfo, { asked, start }: { asked: BucketRange; start: Place }) {
+  constructor(request: EventsRequest, stream: StreamInfo, from: { asked: BucketRange; start: Place }) {
     this.#request = request;
-    this.#asked = asked;
+    this.#asked = from.asked;
     this.#matches = eventMatcher(stream, request.filter, request.atLeast);
-    this.place = start;
+    this.place = from.start;
   }
 
   add(n: number, { stream, bucket, data }: EventBlob, names: Dictionary): void {
@@ -93,8 +93,8 @@ class Page {
   }
 }
 
-/** **Errors**: `no-data`; `usage`: no such stream, a filter it has no column for, a bad limit or cursor; `empty-window` when
- *  the window lies in the past and holds nothing. */
+/** **Errors**: `no-data`; `usage`: no such stream, a filter it has no column for, a bad limit or cursor;
+ *  `empty-window` when  the window lies in the past and holds nothing. */
 export function readEvents(source: QuerySource, request: EventsRequest): EventsAnswer {
   const { limit } = request;
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
@@ -102,15 +102,18 @@ export function readEvents(source: QuerySource, request: EventsRequest): EventsA
   }
   const asked = bucketRanges([request.window])[0]!;
   const stream = requireStream(source, { name: request.stream, kind: 'event' });
-  const start = request.cursor === undefined ? { n: 0, bucket: 0, stream: 0, ordinal: 0 } : parseCursor(request.cursor);
+  const start = parseCursor(request.cursor ?? '0.0.0.0');
   const page = new Page(request, stream, { asked, start });
-  const range = { first: Math.max(0, asked.first - marginBuckets), last: Math.min(maxBucket, asked.last + marginBuckets) };
+  const range = {
+    first: Math.max(0, asked.first - marginBuckets),
+    last: Math.min(maxBucket, asked.last + marginBuckets),
+  };
   const segments = segmentsOf(source.dir);
   const lastBuckets: number[] = [];
   for (const name of segments) {
     if (page.isFull) break;
     if (name.n < start.n || !mayHold(name, range)) continue;
-    const lastBucket = readSegmentEvents(source, name, { page, range, streamName: request.stream });
+    const lastBucket = readSegmentEvents({ source, name, page, range, streamName: request.stream });
     if (lastBucket !== undefined) lastBuckets.push(lastBucket);
   }
   const store = storeRange(segments, lastBuckets);
@@ -118,7 +121,8 @@ export function readEvents(source: QuerySource, request: EventsRequest): EventsA
   if (page.tally.buckets === 0 && page.events.length === 0 && request.cursor === undefined && isPast) {
     throw new OperatingError('empty-window', `the store holds no ${request.stream} events of that time`);
   }
-  const read = { first: Math.max(asked.first, start.bucket), last: page.isFull ? page.lastBucket : asked.last };
+  const readTo = page.isFull ? page.lastBucket : asked.last;
+  const read = { first: Math.max(asked.first, start.bucket), last: readTo };
   return {
     stream,
     events: page.events.sort((a, b) => (a.unixNs < b.unixNs ? -1 : a.unixNs > b.unixNs ? 1 : 0)),
@@ -129,13 +133,15 @@ export function readEvents(source: QuerySource, request: EventsRequest): EventsA
 }
 
 interface SegmentPart {
+  readonly source: QuerySource;
+  readonly name: SegmentName;
   readonly page: Page;
   readonly range: BucketRange;
   readonly streamName: string;
 }
 
 /** One read transaction. Returns the segment's last bucket. */
-function readSegmentEvents(source: QuerySource, name: SegmentName, { page, range, streamName }: SegmentPart): number | undefined {
+function readSegmentEvents({ source, name, page, range, streamName }: SegmentPart): number | undefined {
   const lastBucket = readOne(source.dir, name, (segment) => {
     const names = source.dictionaryOf(name.fileName) ?? segment.names();
     const streams = streamsOf(names);
@@ -143,7 +149,8 @@ function readSegmentEvents(source: QuerySource, name: SegmentName, { page, range
     const end = segment.lastBucket(streams.map(({ id }) => id));
     const last = Math.min(range.last, end ?? -1);
     const start = page.place.n === name.n ? page.place : undefined;
-    for (let from = Math.max(range.first, name.startBucket, start?.bucket ?? 0); from <= last; from += chunkBuckets) {
+    const first = Math.max(range.first, name.startBucket, start?.bucket ?? 0);
+    for (let from = first; from <= last && !page.isFull; from += chunkBuckets) {
       const blobs = wanted.flatMap((stream) => {
         const live = segment.live(stream.id, { first: from, last: Math.min(last, from + chunkBuckets - 1) });
         page.tally.brokenBlobs += live.broken;
@@ -153,7 +160,6 @@ function readSegmentEvents(source: QuerySource, name: SegmentName, { page, range
         const isGiven = blob.bucket === start?.bucket && blob.stream.id < start.stream;
         if (!isGiven && !page.isFull) page.add(name.n, blob, names);
       }
-      if (page.isFull) break;
     }
     return end;
   });

@@ -55,8 +55,9 @@ function columnOf(stream: StreamInfo, names: readonly string[], type?: 'number' 
   const fields = stream.fields ?? [];
   const field = fields.find((f) => names.includes(f.name) && (type === undefined || f.type === type));
   if (field !== undefined) return field.name;
-  const has = fields.map((f) => f.name).join(', ');
-  throw new OperatingError('usage', `events of stream ${stream.name} have no ${names.join(' or ')} to filter by; they have ${has}`);
+  const known = fields.map((f) => f.name).join(', ');
+  const sentence = `${stream.name} events have no column ${names.join(' or ')} to filter by, only ${known}`;
+  throw new OperatingError('usage', sentence);
 }
 
 function isBelow(cgroup: string, wanted: string): boolean {

@@ -1,4 +1,5 @@
-// A flush on its way into the store: staged here until commit, so that one that is given up leaves no trace but names.
+// A flush on its way into the store: staged here until commit, so that one that is given up leaves no trace
+// but names.
 
 import type { Counters } from './model/completeness.js';
 import { assert } from './model/errors.js';

@@ -1,5 +1,5 @@
-// One directory has one owner: it holds an exclusive SQLite lock on state.db, which ends with the process however that
-// ends. The file itself will keep small settings of the directory, never profiles.
+// One directory has one owner: it holds an exclusive SQLite lock on state.db, which ends with the process
+// however that ends. The file itself will keep small settings of the directory, never profiles.
 
 import Database from 'better-sqlite3';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
@@ -17,8 +17,8 @@ export interface DirectoryLock {
   release(): void;
 }
 
-/** Makes the directory (0750) if there is none and takes it. **Errors**: `store-locked`, `store-foreign`, `store-newer`;
- *  SQLite's and the file system's. */
+/** Makes the directory (0750) if there is none and takes it. **Errors**: `store-locked`,
+ *  `store-foreign`, `store-newer`;  SQLite's and the file system's. */
 export function lockDirectory(dir: string): DirectoryLock {
   if (!existsSync(dir)) {
     mkdirSync(dir, { recursive: true });
@@ -56,8 +56,8 @@ function take(db: Db, dir: string): void {
     throw new OperatingError('store-newer', `the data directory ${dir} was written by a newer flamekeeper`);
   }
   if (fileClass === 'ours') return;
-  const isEmpty = fileClass === 'foreign' && db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
-  if (!isEmpty) throw foreign(dir, stateFile);
+  const isEmpty = () => db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
+  if (fileClass === 'broken' || !isEmpty()) throw foreign(dir, stateFile);
   db.transaction(() => {
     db.pragma(`application_id = ${applicationId}`);
     db.pragma(`user_version = ${stateVersion}`);
@@ -65,7 +65,8 @@ function take(db: Db, dir: string): void {
   })();
 }
 
-/** A directory without our lock may be empty, hold segments whose state.db was lost, or things that are no database. */
+/** A directory without our lock may be empty, hold segments whose state.db was lost, or things that are
+ *  no database. */
 function refuseForeignFiles(dir: string): void {
   const isOurs = (file: string) => {
     const name = parseSegmentName(file);
@@ -80,5 +81,6 @@ export function isDatabaseName(name: string): boolean {
 }
 
 export function foreign(dir: string, file: string): OperatingError {
-  return new OperatingError('store-foreign', `${join(dir, file)} belongs to another program, so ${dir} is left alone`);
+  const sentence = `${join(dir, file)} belongs to another program, so ${dir} is left alone`;
+  return new OperatingError('store-foreign', sentence);
 }

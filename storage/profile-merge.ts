@@ -1,5 +1,5 @@
-// Makes one Profile of the rows of several segments, each with ids of its own: only nodes that rows need, with their
-// ancestors, renumbered. Equal functions and series of different segments become one.
+// Makes one Profile of the rows of several segments, each with ids of its own: only nodes that rows need,
+// with their ancestors, renumbered. Equal functions and series of different segments become one.
 
 import type { FunctionInfo } from './model/frame.js';
 import { functionKey } from './model/frame.js';
@@ -44,6 +44,7 @@ export class ProfileMerger {
   build(stream: StreamInfo): Profile {
     const { series, nodes, counts, scaled, size } = this.#rows;
     const valueTypes = valueTypesOf(stream);
+    const columns = valueTypes.length === 1 ? [counts] : [counts, scaled];
     return {
       name: stream.name,
       valueTypes,
@@ -54,11 +55,12 @@ export class ProfileMerger {
       series: this.#series,
       rowSeries: series.slice(0, size),
       rowNodes: nodes.slice(0, size),
-      values: valueTypes.length === 1 ? [counts.slice(0, size)] : [counts.slice(0, size), scaled.slice(0, size)],
+      values: columns.map((column) => column.slice(0, size)),
     };
   }
 
-  /** Segment node -> our node, for the nodes that rows need. The entry past the last is for ids that do not exist. */
+  /** Segment node -> our node, for the nodes that rows need. The entry past the last is for ids that do
+   *  not exist. */
   #mapNodes(rows: RowTable, dictionary: Dictionary): Uint32Array {
     const { parents, frames, size } = dictionary.trie;
     const isUsed = new Uint8Array(size + 1);

@@ -7,23 +7,23 @@ import { listQuarantine, listSegments, segmentSizeBytes } from './directory.js';
 import { readEvents } from './events.js';
 import { foreign, isDatabaseName } from './lock.js';
 import { OperatingError } from './model/errors.js';
-import type { AggregateAnswer, AggregateRequest, Coverage, EventsAnswer, EventsRequest } from './model/query.js';
-import type { Query, SegmentStatus, StatusAnswer } from './model/query.js';
+import type { AggregateAnswer, AggregateRequest, Coverage, EventsAnswer } from './model/query.js';
+import type { EventsRequest, Query, SegmentStatus, StatusAnswer } from './model/query.js';
 import type { StreamInfo } from './model/stream.js';
 import { streamKey } from './model/stream.js';
-import { bucketStartUnixNs } from './segment/bucket.js';
-import { decodeBlobHeader } from './segment/bucket.js';
+import { bucketStartUnixNs, decodeBlobHeader } from './segment/bucket.js';
 import type { SegmentName } from './segment/segment-name.js';
 import { mayHold } from './segment/segment-name.js';
 import type { SegmentReader } from './segment/segment-reader.js';
-import type { QuerySource } from './segments.js';
+import type { QuerySource, SegmentStream } from './segments.js';
 import { readOne, segmentsOf, streamsOf } from './segments.js';
 
 /** `status` looks back over this many buckets: 5 minutes. */
 const recentBuckets = 30;
 
-/** Answers from the files of a directory, and never writes to it; no daemon is needed. Segments that are not ours or newer
- *  are left out, which `log` is told. **Errors**: `no-data`, `store-foreign`, `store-newer` when no segment can be read. */
+/** Answers from the files of a directory, and never writes to it; no daemon is needed. Segments that are
+ *  not ours or newer  are left out, which `log` is told. **Errors**: `no-data`, `store-foreign`,
+ *  `store-newer` when no segment can be read. */
 export function openFiles(dir: string, log: (line: string) => void = () => {}): Query {
   const segments = segmentsOrForeign(dir);
   const classes = segments.map((name) => ({ name, fileClass: readOne(dir, name, () => 'ours' as const) }));
@@ -33,7 +33,8 @@ export function openFiles(dir: string, log: (line: string) => void = () => {}): 
   if (classes.some(({ fileClass }) => fileClass === 'ours' || fileClass === 'broken')) {
     return new DirectoryQuery({ dir, dictionaryOf: () => undefined });
   }
-  if (classes.every(({ fileClass }) => fileClass === 'foreign')) throw foreign(dir, classes[0]!.name.fileName);
+  const newer = classes.find(({ fileClass }) => fileClass === 'newer');
+  if (newer === undefined) throw foreign(dir, segments[0]!.fileName);
   throw new OperatingError('store-newer', `the data in ${dir} was written by a newer flamekeeper`);
 }
 
@@ -115,11 +116,12 @@ export class DirectoryQuery implements Query {
       if (range !== undefined && !mayHold(name, range)) continue;
       readOne(this.#source.dir, name, (segment) => {
         const dictionary = segment.names();
-        const cpu = streamsOf(dictionary).filter(({ info }) => info.name === 'cpu' && info.kind === 'samples');
-        const last = range?.last ?? segment.lastBucket(cpu.map(({ id }) => id));
+        const isCpu = ({ info }: SegmentStream) => info.name === 'cpu' && info.kind === 'samples';
+        const ids = streamsOf(dictionary).filter(isCpu).map(({ id }) => id);
+        const last = range?.last ?? segment.lastBucket(ids);
         if (last === undefined) return;
         range ??= { first: Math.max(last - recentBuckets + 1, names[0]!.startBucket), last };
-        for (const { bucket, data } of cpu.flatMap(({ id }) => segment.live(id, range!).blobs)) {
+        for (const { bucket, data } of ids.flatMap((id) => segment.live(id, range!).blobs)) {
           const header = decodeBlobHeader(data);
           if (header === undefined) tally.brokenBlobs++;
           else tally.add(bucket, header, dictionary);

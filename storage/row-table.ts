@@ -2,7 +2,8 @@
 
 const firstCapacity = 1024;
 
-/** **Shape**: the columns are valid below `size`, one entry a distinct (series, node), in the order first seen. */
+/** **Shape**: the columns are valid below `size`, one entry a distinct (series, node), in the order
+ *  first seen. */
 export class RowTable {
   size = 0;
   series = new Uint32Array(firstCapacity);

@@ -1,5 +1,5 @@
-// The bucket that is running, kept merged in memory because each flush rewrites its row, and buckets that a full disk has
-// kept from being written.
+// The bucket that is running, kept merged in memory because each flush rewrites its row, and buckets that a
+// full disk has kept from being written.
 
 import { addCounters, countUnkept, newLive } from './flush.js';
 import type { Flush, Live } from './flush.js';
@@ -25,7 +25,8 @@ export class RunningBuckets {
 
   hasRoomFor(flush: Flush): boolean {
     if (this.unsavedFlushes === 0) return true;
-    return this.unsavedFlushes < maxUnsavedFlushes && this.#unsavedBytes() + flush.sizeBytes <= maxUnsavedBytes;
+    if (this.unsavedFlushes >= maxUnsavedFlushes) return false;
+    return this.#unsavedBytes() + flush.sizeBytes <= maxUnsavedBytes;
   }
 
   merge(flush: Flush): void {
@@ -38,15 +39,18 @@ export class RunningBuckets {
     this.unsavedFlushes++;
   }
 
-  /** Gives up a flush. Where its bucket is being kept, its counters say so; else the bucket is missing, which shows too. */
+  /** Gives up a flush. Where its bucket is being kept, its counters say so; else the bucket is missing,
+   *  which shows too. */
   drop(flush: Flush): void {
+    const names = this.#segment.dictionary;
+    if (!this.#buckets.has(flush.bucket)) return;
     for (const [stream, { header }] of flush.staged) {
-      if (!this.#buckets.has(flush.bucket)) continue;
-      const names = this.#segment.dictionary;
-      const live = this.#find(flush.bucket, stream) ?? newLive(names, stream, { ...header, counters: new Map() });
+      const empty = newLive(names, stream, { ...header, counters: new Map() });
+      const live = this.#find(flush.bucket, stream) ?? empty;
       for (const [id, value] of header.counters) {
         const name = names.counterNameAt(id);
-        addCounters(live, { [name === 'captured' || name === 'recorded' ? 'lost.not_stored' : name]: value }, names);
+        const isKept = name !== 'captured' && name !== 'recorded';
+        addCounters(live, { [isKept ? name : 'lost.not_stored']: value }, names);
       }
       this.#put(flush.bucket, stream, live);
       this.#markDirty(flush.bucket, stream);
@@ -80,7 +84,8 @@ export class RunningBuckets {
     const blob = this.#segment.read(stream, bucket);
     const info = this.#segment.dictionary.streams.items[stream];
     if (blob === undefined || info === undefined) return undefined;
-    const read = info.kind === 'event' ? LiveEvents.decode(blob, info.fields ?? []) : LiveSamples.decode(blob);
+    const isEvent = info.kind === 'event';
+    const read = isEvent ? LiveEvents.decode(blob, info.fields ?? []) : LiveSamples.decode(blob);
     if (read !== undefined) this.#put(bucket, stream, read);
     return read;
   }

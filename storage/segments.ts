@@ -31,23 +31,26 @@ export function segmentsOf(dir: string): SegmentName[] {
     segments = listSegments(dir);
   } catch (error) {
     if (!isOutside(error)) throw error;
-    if (errorCode(error) !== 'ENOENT') {
-      throw new OperatingError('store-failed', `cannot read the data directory ${dir}: ${(error as Error).message}`);
-    }
+    if (errorCode(error) !== 'ENOENT') throw unreadable(`the data directory ${dir}`, error);
   }
   if (segments.length === 0) throw new OperatingError('no-data', `no data in ${dir}`);
   return segments;
 }
 
-/** Reads one segment; one that is gone, broken, foreign or newer gives its class. **Errors**: `store-failed`. */
-export function readOne<T>(dir: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
+/** Reads one segment; one that is gone, broken, foreign or newer gives its class. **Errors**:
+ *  `store-failed`. */
+export function readOne<T>(
+  dir: string,
+  name: SegmentName,
+  read: (segment: SegmentReader) => T,
+): T | FileClass {
   try {
     return readSegment(join(dir, name.fileName), name, read);
   } catch (error) {
     const isGone = errorCode(error) === 'ENOENT' || errorCode(error) === 'SQLITE_CANTOPEN';
     if (isBroken(error) || isGone) return 'broken';
     if (!isOutside(error)) throw error;
-    throw new OperatingError('store-failed', `cannot read ${join(dir, name.fileName)}: ${(error as Error).message}`);
+    throw unreadable(join(dir, name.fileName), error);
   }
 }
 
@@ -70,7 +73,12 @@ export function requireStream(source: QuerySource, stream: { name: string; kind:
     }
   }
   const list = known.size === 0 ? 'none' : [...known].sort().join(', ');
-  throw new OperatingError('usage', `no stream of ${stream.kind} is named ${stream.name}; the store has ${list}`);
+  const sentence = `no stream of ${stream.kind} is named ${stream.name}; the store has ${list}`;
+  throw new OperatingError('usage', sentence);
+}
+
+function unreadable(what: string, error: unknown): OperatingError {
+  return new OperatingError('store-failed', `cannot read ${what}: ${(error as Error).message}`);
 }
 
 /** All the buckets a store may hold, as far as names and the segments looked into tell. */

@@ -1,5 +1,5 @@
-// The data directory, open for writing: flushes go into the newest segment, a new one begins each UTC day, and segments
-// older than the age limit are unlinked. One flush is one transaction.
+// The data directory, open for writing: flushes go into the newest segment, a new one begins each UTC day,
+// and segments older than the age limit are unlinked. One flush is one transaction.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -62,8 +62,9 @@ export class Store {
     this.#lock = lock;
   }
 
-  /** Takes the directory, mends what a killed daemon left and goes on with its newest segment. **Errors**: `store-locked`,
-   *  `store-foreign`, `store-newer` (its state.db), `store-failed`, `disk-full`. */
+  /** Takes the directory, mends what a killed daemon left and goes on with its newest segment.
+   *  **Errors**: `store-locked`,  `store-foreign`, `store-newer` (its state.db), `store-failed`,
+   *  `disk-full`. */
   static open(options: StoreOptions): Store {
     return translateErrors(options.dir, () => {
       const lock = lockDirectory(options.dir);
@@ -155,8 +156,8 @@ export class Store {
   #rotate(bucket: number): void {
     const { dir } = this.#options;
     if (this.#running !== undefined && this.#running.unsavedFlushes > 0 && !this.#save()) return;
-    const names = [...listSegments(dir), ...listQuarantine(dir).flatMap((file) => parseSegmentName(file) ?? [])];
-    const n = names.reduce((max, name) => Math.max(max, name.n), 0) + 1;
+    const quarantined = listQuarantine(dir).flatMap((file) => parseSegmentName(file) ?? []);
+    const n = [...listSegments(dir), ...quarantined].reduce((max, name) => Math.max(max, name.n), 0) + 1;
     let next: SegmentWriter;
     try {
       next = this.#withSpace(() => SegmentWriter.create(dir, segmentName(bucket, n)));
@@ -180,7 +181,6 @@ export class Store {
     assert(flush === this.#openFlush, 'a flush is committed once, before the next begins');
     this.#openFlush = undefined;
     const [active, running] = [this.#active, this.#running];
-    const result = { segment: active?.name.fileName ?? '', bucketStartUnixNs: bucketStartUnixNs(flush.bucket) };
     let isDurable = false;
     if (active === undefined || running === undefined || flush.dictionary !== active.dictionary) {
       this.#droppedFlushes++;
@@ -191,10 +191,16 @@ export class Store {
       running.drop(flush);
       this.#droppedFlushes++;
     }
-    return { ...result, isDurable, droppedFlushes: this.#droppedFlushes };
+    return {
+      isDurable,
+      segment: active?.name.fileName ?? '',
+      bucketStartUnixNs: bucketStartUnixNs(flush.bucket),
+      droppedFlushes: this.#droppedFlushes,
+    };
   }
 
-  /** True when all that was in memory is on disk. A full or failing disk is logged, and the data waits in memory. */
+  /** True when all that was in memory is on disk. A full or failing disk is logged, and the data waits
+   *  in memory. */
   #save(): boolean {
     const [active, running] = [this.#active!, this.#running!];
     try {
@@ -279,7 +285,8 @@ export class Store {
 /** A segment ends with its day, or where the next begins. */
 function endBucket(segment: SegmentName, next: SegmentName | undefined): number {
   const dayEnd = dayEndBucket(segment.startBucket);
-  return next === undefined || next.startBucket < segment.startBucket ? dayEnd : Math.min(dayEnd, next.startBucket);
+  if (next === undefined || next.startBucket < segment.startBucket) return dayEnd;
+  return Math.min(dayEnd, next.startBucket);
 }
 
 function translateErrors<T>(dir: string, work: () => T): T {
@@ -288,7 +295,8 @@ function translateErrors<T>(dir: string, work: () => T): T {
   } catch (error) {
     if (!isOutside(error)) throw error;
     const { message } = error as Error;
-    if (isDiskFull(dir, error)) throw new OperatingError('disk-full', `the disk of ${dir} is full: ${message}`);
-    throw new OperatingError('store-failed', `the data directory ${dir} cannot be used: ${message}`);
+    throw isDiskFull(dir, error)
+      ? new OperatingError('disk-full', `the disk of ${dir} is full: ${message}`)
+      : new OperatingError('store-failed', `the data directory ${dir} cannot be used: ${message}`);
   }
 }

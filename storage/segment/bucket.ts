@@ -1,5 +1,5 @@
-// Buckets of time: 10 s, aligned to the unix clock, numbered from 1970. And the header that each stream keeps for each
-// bucket: when its data truly began and ended, and its counters.
+// Buckets of time: 10 s, aligned to the unix clock, numbered from 1970. And the header that each stream
+// keeps for each bucket: when its data truly began and ended, and its counters.
 
 import type { Counters } from '../model/completeness.js';
 import { BrokenBlob, ByteReader, ByteWriter, decoding } from './bytes.js';
@@ -78,7 +78,11 @@ function clamp(ns: number): number {
 }
 
 /** Names a flush's counters by the dictionary, summed into a header. */
-export function addCounterIds(header: BucketHeader, counters: Counters, idOf: (name: string) => number): BucketHeader {
+export function addCounterIds(
+  header: BucketHeader,
+  counters: Counters,
+  idOf: (name: string) => number,
+): BucketHeader {
   const ids = new Map(Object.entries(counters).map(([name, value]) => [idOf(name), value]));
   return mergeHeaders(header, { ...header, counters: ids });
 }

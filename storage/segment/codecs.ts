@@ -1,5 +1,5 @@
-// How functions and modules, series, streams and counter names stand in dictionary chunks. Everything read is checked
-// item by item; what a later writer added is left out, never trusted.
+// How functions and modules, series, streams and counter names stand in dictionary chunks. Everything read
+// is checked item by item; what a later writer added is left out, never trusted.
 
 import type { FrameType, FunctionInfo, Module, NameReason } from '../model/frame.js';
 import { functionKey } from '../model/frame.js';
@@ -27,8 +27,8 @@ export const lostSeries: SeriesInfo = {
   cgroup: '',
 };
 
-const frameTypes: readonly string[] = ['native', 'kernel', 'cut'] satisfies FrameType[];
-const streamKinds: readonly string[] = ['samples', 'histogram', 'counter', 'gauge', 'event'] satisfies StreamKind[];
+const frameTypes: FrameType[] = ['native', 'kernel', 'cut'];
+const kinds: StreamKind[] = ['samples', 'histogram', 'counter', 'gauge', 'event'];
 const maxFields = 64;
 
 export function isFunction(entry: CodeEntry): entry is FunctionInfo {
@@ -36,10 +36,12 @@ export function isFunction(entry: CodeEntry): entry is FunctionInfo {
 }
 
 /** Module: [name, path, buildId]. Function: [module id, frame type, name, {the optional rest}?]. */
-export function codeCodec(idOfModule: (module: Module) => number, moduleAt: (id: number) => Module): ItemCodec<CodeEntry> {
+export function codeCodec(
+  idOfModule: (module: Module) => number,
+  moduleAt: (id: number) => Module,
+): ItemCodec<CodeEntry> {
   return {
-    key: (entry) =>
-      isFunction(entry) ? `f${functionKey(entry)}` : `m${JSON.stringify([entry.name, entry.path, entry.buildId])}`,
+    key: (entry) => (isFunction(entry) ? `f${functionKey(entry)}` : `m${moduleKey(entry)}`),
     encode(entry) {
       if (!isFunction(entry)) return [entry.name, entry.path, entry.buildId];
       const { module, frameType, name, ...rest } = entry;
@@ -48,16 +50,22 @@ export function codeCodec(idOfModule: (module: Module) => number, moduleAt: (id:
     },
     decode(json) {
       const [first, second, third, rest] = decodeArray(json);
-      if (typeof first === 'string') return { name: first, path: decodeString(second), buildId: decodeString(third) };
-      const frameType = decodeString(second);
+      if (typeof first === 'string') {
+        return { name: first, path: decodeString(second), buildId: decodeString(third) };
+      }
+      const frameType = decodeString(second) as FrameType;
       return {
         module: moduleAt(decodeInteger(first)),
-        frameType: frameTypes.includes(frameType) ? (frameType as FrameType) : 'native',
+        frameType: frameTypes.includes(frameType) ? frameType : 'native',
         name: decodeString(third),
         ...(rest === undefined ? {} : decodeFunctionRest(decodeObject(rest))),
       };
     },
   };
+}
+
+function moduleKey({ name, path, buildId }: Module): string {
+  return JSON.stringify([name, path, buildId]);
 }
 
 function decodeFunctionRest(rest: Readonly<Record<string, unknown>>): Partial<FunctionInfo> {
@@ -95,7 +103,7 @@ export const streamCodec: ItemCodec<StreamInfo> = {
   encode: (stream) => stream,
   decode(json) {
     const { name, kind, valueType, period, fields } = decodeObject(json);
-    if (typeof kind !== 'string' || !streamKinds.includes(kind)) throw new BrokenBlob('not a kind of stream');
+    if (!kinds.includes(kind as StreamKind)) throw new BrokenBlob('not a kind of stream');
     return {
       name: decodeString(name),
       kind: kind as StreamKind,
@@ -127,4 +135,8 @@ function decodeFields(json: unknown): FieldInfo[] {
   });
 }
 
-export const nameCodec: ItemCodec<string> = { key: (name) => name, encode: (name) => name, decode: decodeString };
+export const nameCodec: ItemCodec<string> = {
+  key: (name) => name,
+  encode: (name) => name,
+  decode: decodeString,
+};

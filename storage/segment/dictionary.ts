@@ -1,5 +1,6 @@
-// The dictionary of one segment: what the ids in its blobs mean. It grows in memory and is kept as appended chunks, each
-// with the ids since the last commit; the watermark moves only when the transaction that wrote them has committed.
+// The dictionary of one segment: what the ids in its blobs mean. It grows in memory and is kept as appended
+// chunks, each with the ids since the last commit; the watermark moves only when the transaction that wrote
+// them has committed.
 
 import { assert } from '../model/errors.js';
 import type { FunctionInfo, Module } from '../model/frame.js';
@@ -41,7 +42,8 @@ export class Dictionary {
   /** The symbolizer gives the same object again and again. */
   readonly #functionIds = new WeakMap<FunctionInfo, number>();
 
-  /** Reads chunks in the order of their ids. A broken one leaves a hole that answers `(lost)`, and is counted. */
+  /** Reads chunks in the order of their ids. A broken one leaves a hole that answers `(lost)`, and is
+   *  counted. */
   static load(chunks: Iterable<Chunk>): { dictionary: Dictionary; brokenChunks: number } {
     const dictionary = new Dictionary();
     let brokenChunks = 0;
@@ -111,13 +113,13 @@ export class Dictionary {
   #load({ kind, first, n, data }: Chunk): boolean {
     const part = this.#partOf(kind);
     if (part === undefined) return true;
-    const isInRange = Number.isSafeInteger(first) && Number.isSafeInteger(n) && first >= 0 && n >= 0 && first + n <= maxIds;
-    const streams = isInRange ? decodeEnvelope(data) : undefined;
+    if (!isCount(first) || !isCount(n) || first + n > maxIds) return false;
+    const streams = decodeEnvelope(data);
     return streams !== undefined && (decoding(() => part.load(first, n, streams)) ?? false);
   }
 
   /** undefined for kinds of later writers, which are left alone. */
-  #partOf(kind: number): { load(first: number, n: number, streams: readonly Uint8Array[]): boolean } | undefined {
+  #partOf(kind: number): Loadable | undefined {
     switch (kind) {
       case chunkKinds.code:
         return this.#code;
@@ -138,6 +140,14 @@ export class Dictionary {
     const entry = this.#code.items[id];
     return entry === undefined || isFunction(entry) ? lostModule : entry;
   }
+}
+
+interface Loadable {
+  load(first: number, count: number, streams: readonly Uint8Array[]): boolean;
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= 0;
 }
 
 function firstId(kind: number): number {

@@ -1,5 +1,5 @@
-// A list of distinct things with dense ids, kept in the dictionary as JSON arrays: names hold any character, so no
-// separator would be safe.
+// A list of distinct things with dense ids, kept in the dictionary as JSON arrays: names hold any
+// character, so no separator would be safe.
 
 import { BrokenBlob } from './bytes.js';
 
@@ -25,15 +25,17 @@ export class Interned<T> {
     return this.items.length;
   }
 
-  /** The id of an equal item. When there is none a copy is kept that equals what a reader of the chunk will get. */
+  /** The id of an equal item. When there is none a copy is kept that equals what a reader of the chunk
+   *  will get. */
   idOf(item: T): number {
-    this.#ids ??= new Map(this.items.flatMap((it, id) => (it === undefined ? [] : [[this.#codec.key(it), id]])));
+    const ids = (this.#ids ??= this.#indexItems());
     const key = this.#codec.key(item);
-    let id = this.#ids.get(key);
+    let id = ids.get(key);
     if (id === undefined) {
+      const json: unknown = JSON.parse(JSON.stringify(this.#codec.encode(item)));
       id = this.items.length;
-      this.items.push(this.#codec.decode(JSON.parse(JSON.stringify(this.#codec.encode(item)))));
-      this.#ids.set(key, id);
+      this.items.push(this.#codec.decode(json));
+      ids.set(key, id);
     }
     return id;
   }
@@ -48,11 +50,25 @@ export class Interned<T> {
   load(first: number, count: number, streams: readonly Uint8Array[]): boolean {
     const json = parseJsonArray(streams[0]);
     if (json === undefined || json.length !== count || first < this.items.length) return false;
-    const items = json.map((item) => this.#codec.decode(item));
-    while (this.items.length < first) this.items.push(undefined);
-    for (const item of items) this.items.push(item);
+    const sizeBefore = this.items.length;
+    try {
+      while (this.items.length < first) this.items.push(undefined);
+      // One by one: an item may name an earlier one of its own chunk.
+      for (const item of json) this.items.push(this.#codec.decode(item));
+    } catch (error) {
+      this.items.length = sizeBefore;
+      throw error;
+    }
     this.#ids = undefined;
     return true;
+  }
+
+  #indexItems(): Map<string, number> {
+    const ids = new Map<string, number>();
+    for (const [id, item] of this.items.entries()) {
+      if (item !== undefined) ids.set(this.#codec.key(item), id);
+    }
+    return ids;
   }
 }
 

@@ -1,9 +1,10 @@
-// The events of one stream in one bucket, and their blob. Their order never changes and later flushes only append, so
-// that (bucket, position) stays a valid cursor while the bucket is still being rewritten.
+// The events of one stream in one bucket, and their blob. Their order never changes and later flushes only
+// append, so that (bucket, position) stays a valid cursor while the bucket is still being rewritten.
 //
 //   header | time - previous time an event | one stream a field | strings, a JSON array
 //
-// Times are ns from the bucket's start. A number column holds signed varints, a string column indices into the strings.
+// Times are ns from the bucket's start. A number column holds signed varints, a string column indices into
+// the strings.
 
 import { assert } from '../model/errors.js';
 import type { EventColumns } from '../model/writer.js';
@@ -58,7 +59,8 @@ export class LiveEvents {
     return this.#times.length * 8 * (this.fields.length + 1) + 2 * this.#textUnits;
   }
 
-  /** Appends events in the order of their times; `offsetNs` is added to each. Returns how many found no room. */
+  /** Appends events in the order of their times; `offsetNs` is added to each. Returns how many found no
+   *  room. */
   add(events: EventColumns, offsetNs: number): number {
     const { timesNs, columns } = events;
     assert(columns.length === this.fields.length, 'events have one column a field');
@@ -101,7 +103,10 @@ export class LiveEvents {
     const columns = this.#columns.map((values, c) => {
       const writer = new ByteWriter(2 * values.length + 16);
       const isText = this.fields[c]!.type === 'string';
-      for (const value of values) isText ? writer.unsigned(value) : writer.signed(value);
+      for (const value of values) {
+        if (isText) writer.unsigned(value);
+        else writer.signed(value);
+      }
       return writer.finish();
     });
     const strings = Buffer.from(JSON.stringify([...this.#strings.keys()]));
@@ -150,14 +155,16 @@ function decodeEventStreams(streams: readonly Uint8Array[], fields: readonly Fie
   const reader = new ByteReader(timeBytes);
   for (let time = 0; !reader.isAtEnd; ) {
     time += reader.signed();
-    if (times.length === maxEvents || Math.abs(time) > maxTimeNs) throw new BrokenBlob('events out of bounds');
+    const isInBounds = times.length < maxEvents && Math.abs(time) <= maxTimeNs;
+    if (!isInBounds) throw new BrokenBlob('too many events, or too far from their bucket');
     times.push(time);
   }
   const columns = fields.map((field, c) => {
     const column = new ByteReader(streams[c + 2]!);
-    const values = times.map(() => (field.type === 'string' ? column.unsigned() : column.signed()));
+    const isText = field.type === 'string';
+    const values = times.map(() => (isText ? column.unsigned() : column.signed()));
     if (!column.isAtEnd) throw new BrokenBlob('a column ends with its rows');
-    if (field.type === 'string' && values.some((v) => v >= strings.length)) throw new BrokenBlob('no such string');
+    if (isText && values.some((v) => v >= strings.length)) throw new BrokenBlob('no such string');
     return values;
   });
   return { header: decodeHeader(streams[0]), times, columns, strings };

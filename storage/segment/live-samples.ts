@@ -1,8 +1,9 @@
 // The samples of one stream in one bucket, and their blob. Hot: one number key a row, typed arrays when read.
 //
-//   header | directory: (series - previous series, rows) a series | node - previous node a row | count - 1 a row
+//   header | directory: (series - previous, rows) a series | node - previous a row | count - 1 a row
 //
-// Rows are sorted by series, then node; the series before the first is -1, the node before a series' first is 0.
+// Rows are sorted by series, then node; the series before the first is -1, the node before a series' first
+// is 0.
 
 import type { BucketHeader } from './bucket.js';
 import { decodeHeader, encodeHeader, mergeHeaders } from './bucket.js';
@@ -67,7 +68,8 @@ export class LiveSamples {
   }
 }
 
-/** **Shape**: series and seriesRows have one entry a series; nodes and counts one a row, grouped by series. */
+/** **Shape**: series and seriesRows have one entry a series; nodes and counts one a row, grouped by
+ *  series. */
 export interface SampleRows {
   readonly header: BucketHeader;
   readonly series: readonly number[];
@@ -76,7 +78,8 @@ export interface SampleRows {
   readonly counts: Float64Array;
 }
 
-/** Rows of a blob; undefined when it is broken. **Limits**: node < 2^24, series < 2^24; a row takes two bytes or more. */
+/** Rows of a blob; undefined when it is broken. **Limits**: node < 2^24, series < 2^24; a row takes two
+ *  bytes or more. */
 export function decodeSamples(blob: Uint8Array): SampleRows | undefined {
   const streams = decodeEnvelope(blob);
   return streams && decoding(() => decodeSampleStreams(streams));
@@ -97,7 +100,8 @@ function decodeSampleStreams(streams: readonly Uint8Array[]): SampleRows {
     previous += delta;
     const count = directory.unsigned();
     rows += count;
-    if (delta < 1 || previous >= nodeRange || count < 1 || rows > nodeBytes.length || rows > countBytes.length) {
+    if (delta < 1 || previous >= nodeRange) throw new BrokenBlob('series ascend and are below 2^24');
+    if (count < 1 || rows > nodeBytes.length || rows > countBytes.length) {
       throw new BrokenBlob('a directory counts the rows that are there');
     }
     series.push(previous);

@@ -1,5 +1,5 @@
-// Reading rows of a table whose pages may be damaged. The fast way is one statement; when SQLite stumbles, the ids are
-// listed from both ends up to the damage, and rows are read one by one.
+// Reading rows of a table whose pages may be damaged. The fast way is one statement; when SQLite stumbles,
+// the ids are listed from both ends up to the damage, and rows are read one by one.
 
 import type { Db } from './schema.js';
 import { isBroken } from './schema.js';
@@ -19,7 +19,8 @@ export interface Salvaged<Row> {
 }
 
 export function readRows<Row>(db: Db, columns: string, range: RowRange): Salvaged<Row> {
-  const select = `SELECT ${columns} FROM ${range.table} WHERE id BETWEEN ? AND ? AND ${range.where ?? 'TRUE'}`;
+  const where = `id BETWEEN ? AND ? AND ${range.where ?? 'TRUE'}`;
+  const select = `SELECT ${columns} FROM ${range.table} WHERE ${where}`;
   try {
     return { rows: db.prepare(`${select} ORDER BY id`).all(range.first, range.last) as Row[], broken: 0 };
   } catch (error) {

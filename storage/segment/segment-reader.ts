@@ -1,5 +1,5 @@
-// One segment opened for reading: never writes a byte of it, whether a daemon has it open, closed it cleanly or was
-// killed. Blobs are copied out inside one read transaction and decoded after it.
+// One segment opened for reading: never writes a byte of it, whether a daemon has it open, closed it
+// cleanly or was killed. Blobs are copied out inside one read transaction and decoded after it.
 
 import Database from 'better-sqlite3';
 import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
@@ -32,9 +32,13 @@ export interface DictionaryRows {
   readonly broken: number;
 }
 
-/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all gives its class
- *  instead. **Errors**: SQLite's own, `ENOENT`. */
-export function readSegment<T>(path: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
+/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all
+ *  gives its class  instead. **Errors**: SQLite's own, `ENOENT`. */
+export function readSegment<T>(
+  path: string,
+  name: SegmentName,
+  read: (segment: SegmentReader) => T,
+): T | FileClass {
   const db = openForReading(path);
   try {
     const fileClass = classify(db);
@@ -64,7 +68,8 @@ export class SegmentReader {
     return readRows<Chunk>(this.#db, 'kind, first, n, data', range);
   }
 
-  /** A dictionary of streams and counter names alone: enough to find what a segment holds, and for headers and events. */
+  /** A dictionary of streams and counter names alone: enough to find what a segment holds, and for
+   *  headers and events. */
   names(): Dictionary {
     const { streams, counterNames } = chunkKinds;
     return loadDictionary(this.dictionaryRows(`kind IN (${streams}, ${counterNames})`)).dictionary;
@@ -114,7 +119,8 @@ export function loadDictionary(chunks: DictionaryRows): { dictionary: Dictionary
   return { dictionary, broken: brokenChunks + chunks.broken };
 }
 
-/** SQLite creates -wal and -shm beside a WAL file that has none; such a file (a copy, mostly) is read from memory. */
+/** SQLite creates -wal and -shm beside a WAL file that has none; such a file (a copy, mostly) is read
+ *  from memory. */
 function openForReading(path: string): Db {
   if (!existsSync(`${path}-wal`) && isWalFile(path)) {
     const image = readFileSync(path);

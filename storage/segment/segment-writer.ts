@@ -1,5 +1,6 @@
-// One segment open for writing: a commit is one transaction with the dictionary chunks that are new and one blob for
-// each stream and bucket. While open the file is in WAL mode; closed it is one plain file that anyone can read.
+// One segment open for writing: a commit is one transaction with the dictionary chunks that are new and one
+// blob for each stream and bucket. While open the file is in WAL mode; closed it is one plain file that
+// anyone can read.
 
 import Database from 'better-sqlite3';
 import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync } from 'node:fs';
@@ -22,6 +23,15 @@ export interface LiveRow {
   readonly data: Uint8Array;
 }
 
+/** Why a segment is not gone on with. */
+export type NotResumed = Exclude<FileClass, 'ours'> | 'incomplete' | 'closed';
+
+interface Content {
+  readonly dictionary: Dictionary;
+  /** -1 for none. */
+  readonly lastBucket: number;
+}
+
 export class SegmentWriter {
   readonly name: SegmentName;
   readonly dictionary: Dictionary;
@@ -30,15 +40,17 @@ export class SegmentWriter {
   readonly #db: Db;
   readonly #commit: (rows: readonly LiveRow[]) => void;
 
-  private constructor(db: Db, name: SegmentName, content: { dictionary: Dictionary; lastBucket: number }) {
+  private constructor(db: Db, name: SegmentName, content: Content) {
     this.#db = db;
     this.name = name;
     this.dictionary = content.dictionary;
     this.lastBucket = content.lastBucket;
-    const insertChunk = db.prepare('INSERT INTO dict(kind, first, n, data) VALUES (?, ?, ?, ?)');
+    const insertChunk = db.prepare(
+      'INSERT INTO dict(kind, first, n, data) VALUES (@kind, @first, @n, @data)',
+    );
     const putLive = db.prepare('INSERT OR REPLACE INTO live(id, data) VALUES (?, ?)');
     this.#commit = db.transaction((rows: readonly LiveRow[]) => {
-      for (const { kind, first, n, data } of this.dictionary.unsavedChunks()) insertChunk.run(kind, first, n, data);
+      for (const chunk of this.dictionary.unsavedChunks()) insertChunk.run(chunk);
       for (const { stream, bucket, data } of rows) putLive.run(this.#liveId(stream, bucket), data);
     }).immediate;
   }
@@ -57,7 +69,8 @@ export class SegmentWriter {
         db.pragma(`application_id = ${applicationId}`);
         db.pragma(`user_version = ${schemaVersion}`);
         db.exec(schema);
-        setMeta(db, { host: hostname(), boot_id: bootId(), start_bucket: name.startBucket, state: 'active', is_clean: 1 });
+        setMeta(db, { host: hostname(), boot_id: bootId(), start_bucket: name.startBucket });
+        setMeta(db, { state: 'active', is_clean: 1 });
       })();
     } finally {
       db.close();
@@ -67,9 +80,10 @@ export class SegmentWriter {
     return SegmentWriter.#open(path, name, { dictionary: new Dictionary(), lastBucket: -1 });
   }
 
-  /** Goes on with a segment that a daemon left, or says why not. 'incomplete': it can be read, but a part of its dictionary
-   *  is gone, so that new ids might mean old things. 'closed': it is not to be written any more. */
-  static resume(dir: string, name: SegmentName): SegmentWriter | Exclude<FileClass, 'ours'> | 'incomplete' | 'closed' {
+  /** Goes on with a segment that a daemon left, or says why not. 'incomplete': it can be read, but a
+   *  part of its dictionary  is gone, so that new ids might mean old things. 'closed': it is not to be
+   *  written any more. */
+  static resume(dir: string, name: SegmentName): SegmentWriter | NotResumed {
     const path = join(dir, name.fileName);
     const db = new Database(path, { fileMustExist: true });
     try {
@@ -91,7 +105,7 @@ export class SegmentWriter {
     }
   }
 
-  static #open(path: string, name: SegmentName, content: { dictionary: Dictionary; lastBucket: number }): SegmentWriter {
+  static #open(path: string, name: SegmentName, content: Content): SegmentWriter {
     const db = new Database(path, { fileMustExist: true, timeout: 2000 });
     try {
       db.pragma('journal_mode = WAL');
@@ -120,10 +134,12 @@ export class SegmentWriter {
     return this.#db.prepare('SELECT data FROM live WHERE id = ?').pluck().get(id) as Buffer | undefined;
   }
 
-  /** Closes the file; `isFinal` marks it as never to be written again. Leaves WAL mode where no reader is in the way. */
+  /** Closes the file; `isFinal` marks it as never to be written again. Leaves WAL mode where no reader
+   *  is in the way. */
   close(isFinal: boolean): void {
     try {
-      setMeta(this.#db, { is_clean: 1, ...(isFinal ? { state: 'closed', end_bucket: this.lastBucket } : {}) });
+      if (isFinal) setMeta(this.#db, { state: 'closed', end_bucket: this.lastBucket });
+      setMeta(this.#db, { is_clean: 1 });
       leaveWal(this.#db);
     } finally {
       this.#db.close();
@@ -137,8 +153,8 @@ export class SegmentWriter {
   }
 }
 
-/** Brings a file that nobody writes any more into its plain form: what a killed daemon or a reader kept from it. Files
- *  that are not ours, or newer, are not touched. */
+/** Brings a file that nobody writes any more into its plain form: what a killed daemon or a reader kept
+ *  from it. Files  that are not ours, or newer, are not touched. */
 export function finishSegment(path: string): void {
   const db = new Database(path, { fileMustExist: true, timeout: 0 });
   try {

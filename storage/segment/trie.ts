@@ -1,5 +1,5 @@
-// Stacks as a trie of (parent, frame) with dense ids, in typed arrays: 8 bytes a node, and twice as much again for the
-// hash table of one that grows. Node 0 is the root; a parent's id is below its children's.
+// Stacks as a trie of (parent, frame) with dense ids, in typed arrays: 8 bytes a node, and twice as much
+// again for the hash table of one that grows. Node 0 is the root; a parent's id is below its children's.
 
 import { assert } from '../model/errors.js';
 import { ByteReader, ByteWriter } from './bytes.js';
@@ -51,12 +51,13 @@ export class Trie {
     return [deltas.finish(), frames.finish()];
   }
 
-  /** Puts a chunk at its place, wherever that is: a chunk lost before it does not shift it. False (or BrokenBlob) when
-   *  it is broken; nothing is changed then. */
+  /** Puts a chunk at its place, wherever that is: a chunk lost before it does not shift it. False (or
+   *  BrokenBlob) when  it is broken; nothing is changed then. */
   load(first: number, count: number, streams: readonly Uint8Array[]): boolean {
     const [deltaBytes, frameBytes] = streams;
     if (streams.length !== 2 || deltaBytes === undefined || frameBytes === undefined) return false;
-    if (first < 1 || count > deltaBytes.length || count > frameBytes.length || first + count > maxNodes) return false;
+    if (first < 1 || first + count > maxNodes) return false;
+    if (count > deltaBytes.length || count > frameBytes.length) return false;
     const parents = new Uint32Array(count);
     const frames = new Uint32Array(count);
     const deltaReader = new ByteReader(deltaBytes);

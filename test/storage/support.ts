@@ -1,4 +1,5 @@
-// What the storage tests share: temporary directories, streams, one way to write a flush, and an answer as plain Maps.
+// What the storage tests share: temporary directories, streams, one way to write a flush, and an answer as
+// plain Maps.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
