@@ -5,12 +5,13 @@ import { getSystemErrorName } from 'node:util';
 
 /** Kernel-internal, but bpf(2) and perf_event_open(2) do return it. */
 const ENOTSUPP = 524;
+const MAX_ERRNO = 4095;
 
 /** `ENOENT` for 2 and for -2; `errno 4095` when nobody knows its name. */
 export function errnoName(errno: number): string {
   const value = Math.abs(errno);
   if (value === ENOTSUPP) return 'ENOTSUPP';
-  if (value === 0 || !Number.isInteger(value)) return `errno ${value}`;
+  if (!Number.isInteger(value) || value === 0 || value > MAX_ERRNO) return `errno ${value}`;
   const name = getSystemErrorName(-value);
   return name.startsWith('E') ? name : `errno ${value}`;
 }

@@ -1,0 +1,81 @@
+// What kernel tests share: the reason to skip, a fixture compiled, which objects of ours the kernel still
+// has.
+
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import koffi from 'koffi';
+import { readFdInfo } from '../../bpf/fd-info.js';
+import { loadProbe, type LoadOptions } from '../../bpf/life.js';
+import type { LoadedProbe } from '../../bpf/loaded-probe.js';
+import type { Hook, ProbeDescriptor } from '../../bpf/descriptor.js';
+
+/** Undefined when kernel tests can run here. */
+export function skipReason(): string | undefined {
+  if (process.getuid?.() !== 0) return 'needs root to load BPF programs';
+  if (!existsSync('/sys/kernel/btf/vmlinux')) return 'needs a kernel with BTF';
+  return undefined;
+}
+
+/** Compiles test/fixtures/NAME.bpf.c; returns the object's path. */
+export function compileBpf(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'flamekeeper-bpf-'));
+  const object = join(folder, `${name}.bpf.o`);
+  const flags = ['-target', 'bpf', '-mcpu=v2', '-O2', '-g', '-Wall', '-Werror', '-D__TARGET_ARCH_x86'];
+  const include = ['-I', 'bpf/include', '-I', '/usr/include/x86_64-linux-gnu'];
+  execFileSync('clang', [...flags, ...include, '-c', `test/fixtures/${name}.bpf.c`, '-o', object]);
+  return object;
+}
+
+export function descriptorOf(name: string, hooks: readonly Hook[]): ProbeDescriptor {
+  return { name, summary: 'a test', hooks, knobs: {}, constants: [], outputs: [] };
+}
+
+export const requiredHook = (program: string): Hook => ({ program, attach: 'auto', isRequired: true });
+
+/** Loads with nothing set. */
+export function loadFixture(
+  objectPath: string,
+  hooks: readonly Hook[],
+  more: Partial<LoadOptions> = {},
+): LoadedProbe {
+  return loadProbe({
+    objectPath,
+    descriptor: descriptorOf('fixture', hooks),
+    rodata: {},
+    maxEntries: {},
+    verbosity: 0,
+    log: () => {},
+    ...more,
+  });
+}
+
+/** What the probe has in the kernel: its programs, and the maps that the hooks fixture has. */
+export function idsOf(probe: LoadedProbe): { programs: number[]; maps: number[] } {
+  const maps = ['table', 'hooks.bss', 'hooks.rodata'].map((name) => probe.map(name).fd);
+  return {
+    programs: probe.programs().map(({ id }) => id),
+    maps: maps.map((fd) => Number(readFdInfo(fd)['map_id'])),
+  };
+}
+
+/** Ids of all programs or maps in the kernel, as any root process may list them. */
+export function kernelIds(kind: 'prog' | 'map'): Set<number> {
+  const next = koffi.load('libbpf.so.1').func(`bpf_${kind}_get_next_id`, 'int', ['uint32', 'void *']);
+  const ids = new Set<number>();
+  const id = new Uint32Array(1);
+  while (next(id[0], id) === 0) ids.add(id[0] ?? 0);
+  return ids;
+}
+
+/** Waits until none of these ids is left; the kernel frees after a grace period. False when some stay for
+ *  10 s. */
+export async function areGone(kind: 'prog' | 'map', ids: Iterable<number>): Promise<boolean> {
+  for (let round = 0; round < 100; round++) {
+    const present = kernelIds(kind);
+    if (![...ids].some((id) => present.has(id))) return true;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  return false;
+}
