@@ -11,9 +11,8 @@ import { writeStderr, writeStdout } from './output.js';
 import { withProgress } from './progress.js';
 import { coverageJson, coverageLines } from './render-completeness.js';
 import { EventTable } from './render-events.js';
-import { addGlobalOptions, addWindowOptions, withQuery } from './settings.js';
+import { addGlobalOptions, addWindowOptions, parseLimit, withQuery } from './settings.js';
 import type { GlobalOptions } from './settings.js';
-import { parseLimit } from './top.js';
 import { defaultFrom, defaultTo, resolveWindow, rfc3339 } from './window.js';
 import type { WindowText } from './window.js';
 

@@ -39,6 +39,13 @@ export function addWindowOptions(command: Command, from: string, to: string): Co
     .option('--to <time>', `end of the window (default: ${to})`);
 }
 
+/** The number of -n, from 1 to `max`. **Errors**: `usage`, naming the value. */
+export function parseLimit(text: string, max: number): number {
+  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
+  if (limit >= 1 && limit <= max) return limit;
+  throw new OperatingError('usage', `-n ${text} is not allowed`, `Allowed: an integer from 1 to ${max}.`);
+}
+
 /** `options` hold the global ones and flags of the schema under their own names. **Errors**: `bad-config`,
  *  naming file, line and value; `usage` for a flag. */
 export function loadSettings(options: GlobalOptions & Readonly<Record<string, unknown>>): LoadedConfig {

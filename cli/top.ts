@@ -2,7 +2,6 @@
 
 import { Command, Option } from 'commander';
 import { groupDigits } from '../exporters/formats/text.js';
-import { OperatingError } from '../storage/model/errors.js';
 import type { TopRow } from '../storage/model/top.js';
 import { topOf } from '../storage/model/top.js';
 import { addStackFilter } from './filter.js';
@@ -11,7 +10,7 @@ import { writeStderr, writeStdout } from './output.js';
 import { coverageJson } from './render-completeness.js';
 import { renderTable } from './render-table.js';
 import type { Column } from './render-table.js';
-import { addGlobalOptions, addWindowOptions } from './settings.js';
+import { addGlobalOptions, addWindowOptions, parseLimit } from './settings.js';
 import { askForStacks } from './stacks-answer.js';
 import type { StacksAnswer, StacksOptions } from './stacks-answer.js';
 import { defaultFrom, defaultTo } from './window.js';
@@ -69,13 +68,6 @@ async function top(options: TopCommandOptions): Promise<void> {
     ).map((line) => `${line}\n`),
   );
   await writeStderr(answer.lines);
-}
-
-/** **Errors**: `usage`, naming the value. */
-export function parseLimit(text: string, max: number): number {
-  const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
-  if (limit >= 1 && limit <= max) return limit;
-  throw new OperatingError('usage', `-n ${text} is not allowed`, `Allowed: an integer from 1 to ${max}.`);
 }
 
 function cells({ label, moduleName, self, total }: TopRow, whole: number): string[] {
