@@ -164,9 +164,8 @@ test('status tells of the store and of the daemon', () => {
       },
     ],
   };
-  const lines = statusLines({ ...answer, daemon: { rss_bytes: 80 * 2 ** 20, last_store_ms: 1.25, pid: 7 } }).join(
-    '\n',
-  );
+  const daemon = { rss_bytes: 80 * 2 ** 20, last_store_ms: 1.25, pid: 7 };
+  const lines = statusLines({ ...answer, daemon }).join('\n');
   assert.match(
     lines,
     /^data: \/d \(3\.0 MiB\)\ndaemon: running\n {2}rss: 80\.0 MiB\n {2}last store: 1\.25ms\n {2}pid: 7\n/,
