@@ -13,7 +13,8 @@ import * as wire from './generated/wire.js';
 import type { LoadedProbe } from './loaded-probe.js';
 import { BatchBuffer, valueStride, type BpfMap } from './map.js';
 
-/** To wait between flip() and drain(): every program that saw the old generation is through by then. */
+/** To wait between flip() and drain(): every program that saw the old generation is through by then. A
+ *  timer may fire up to 1 ms early: ask it for one more. */
 export const FLIP_PAUSE_MS = 2;
 
 const GENERATIONS = 2;
