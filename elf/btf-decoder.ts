@@ -1,9 +1,10 @@
-// Decoders made at run time from BTF, for records whose struct is not known when this is compiled (a user's own
-// probe). The same layout as the decoders that code generation writes: one field a member, by its name in C.
+// Decoders made at run time from BTF, for records whose struct is not known when this is compiled (a user's
+// own probe). The same layout as the decoders that code generation writes: one field a member, by its C name.
 
 import type { Btf, BtfStruct, BtfType } from './btf.js';
 
-/** 1 to 4 byte integers are numbers, 8 byte ones bigint, char[N] the text before its NUL, arrays lists, structs objects. */
+/** 1 to 4 byte integers are numbers, 8 byte ones bigint, char[N] the text before its NUL, arrays lists,
+ *  structs objects. */
 export type BtfValue = number | bigint | string | readonly BtfValue[] | BtfRecord;
 export interface BtfRecord {
   readonly [member: string]: BtfValue;
@@ -12,7 +13,8 @@ export interface BtfRecord {
 export interface BtfDecoder {
   readonly struct: BtfStruct;
   readonly sizeBytes: number;
-  /** **Errors**: throws a RangeError when fewer than `sizeBytes` lie at the offset; the caller checks lengths first. */
+  /** **Errors**: throws a RangeError when fewer than `sizeBytes` lie at the offset; the caller checks lengths
+   *  first. */
   decode(view: DataView, offset: number): BtfRecord;
 }
 
@@ -22,7 +24,8 @@ type Read = (view: DataView, offset: number) => BtfValue;
 const maxValues = 65_536;
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** **Errors**: a sentence when there is no such struct, or it holds what has no wire form (pointers, bit fields). */
+/** **Errors**: a sentence when there is no such struct, or it holds what has no wire form (pointers, bit
+ *  fields). */
 export function buildDecoder(btf: Btf, structName: string): BtfDecoder | { readonly reason: string } {
   const struct = btf.struct(structName);
   if (struct === undefined) return { reason: `there is no struct ${structName}` };
@@ -51,9 +54,10 @@ function checkType(type: BtfType, path: string, budget: { left: number }): strin
 }
 
 function structReader(struct: BtfStruct): (view: DataView, offset: number) => BtfRecord {
-  const members = struct.members.map(({ name, offsetBytes, type }) => ({ name, offsetBytes, read: typeReader(type) }));
+  const members = struct.members.map((m) => ({ ...m, read: typeReader(m.type) }));
   // fromEntries makes own properties whatever the name: a member may be called __proto__.
-  return (view, offset) => Object.fromEntries(members.map((m) => [m.name, m.read(view, offset + m.offsetBytes)]));
+  return (view, offset) => (
+    Object.fromEntries(members.map((m) => [m.name, m.read(view, offset + m.offsetBytes)])));
 }
 
 function typeReader(type: BtfType): Read {

@@ -1,5 +1,5 @@
-// BTF, the type information of the kernel and of BPF objects: which structs, enums, variables and maps there are and how
-// they lie in memory. One pass notes where each type begins; types are built when asked for.
+// BTF, the type information of the kernel and of BPF objects: which structs, enums, variables and maps there
+// are and how they lie in memory. One pass notes where each type begins; types are built when asked for.
 // Source: kernel Documentation/bpf/btf.rst.
 //
 //   header | types: {u32 name, u32 info, u32 size or type} + per-kind tail ... | strings
@@ -48,16 +48,18 @@ const maxTypes = 1 << 20;
 const maxDepth = 32;
 const maxNameBytes = 512;
 const kinds = {
-  int: 1, pointer: 2, array: 3, struct: 4, union: 5, enum: 6, forward: 7, typedef: 8, restrict: 11, variable: 14,
-  section: 15, float: 16, typeTag: 18, enum64: 19,
+  int: 1, pointer: 2, array: 3, struct: 4, union: 5, enum: 6, forward: 7, typedef: 8, restrict: 11,
+  variable: 14, section: 15, float: 16, typeTag: 18, enum64: 19,
 } as const;
 /** Bytes behind the 12 of each kind: fixed, and per element counted in `info`. Index: kind. */
 const tailFixed = [0, 4, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 4, 0, 0];
 const tailEach = [0, 0, 0, 0, 12, 12, 8, 0, 0, 0, 0, 0, 0, 8, 0, 12, 0, 0, 0, 12];
-const kindNames = ['void', 'int', 'pointer', 'array', 'struct', 'union', 'enum', 'forward', 'typedef', 'volatile',
-  'const', 'restrict', 'function', 'function', 'variable', 'section', 'float', 'tag', 'tag', 'enum'];
+const kindNames = ['void', 'int', 'pointer', 'array', 'struct', 'union', 'enum', 'forward', 'typedef',
+  'volatile', 'const', 'restrict', 'function', 'function', 'variable', 'section', 'float', 'tag', 'tag',
+  'enum'];
 
-/** **Limits**: 2^20 types. **Errors**: a sentence when header or types are broken; broken references are `other`. */
+/** **Limits**: 2^20 types. **Errors**: a sentence when header or types are broken; broken references are
+ *  `other`. */
 export function parseBtf(bytes: Uint8Array): Btf | { readonly reason: string } {
   const view = viewOf(bytes);
   if (bytes.length < 24 || view.getUint16(0, true) !== magic) return { reason: 'not BTF' };
@@ -118,15 +120,17 @@ export class Btf {
     if (id === undefined) return undefined;
     const isWide = this.#kind(id) === kinds.enum64;
     const isSigned = this.#flag(id);
+    const word = (at: number): number => (
+      isSigned ? this.#view.getInt32(at, true) : this.#view.getUint32(at, true));
     const values = this.#elements(id).map((at) => {
-      const low = isSigned && !isWide ? this.#view.getInt32(at + 4, true) : this.#view.getUint32(at + 4, true);
-      const high = !isWide ? 0 : isSigned ? this.#view.getInt32(at + 8, true) : this.#view.getUint32(at + 8, true);
-      return { name: this.#string(this.#view.getUint32(at, true)), value: high * 2 ** 32 + low };
+      const value = isWide ? word(at + 8) * 2 ** 32 + this.#view.getUint32(at + 4, true) : word(at + 4);
+      return { name: this.#string(this.#view.getUint32(at, true)), value };
     });
     return { name, values };
   }
 
-  /** Variables of a section (`.rodata`, `.bss`, `.data`). Offsets are 0 in an object that no loader has opened yet. */
+  /** Variables of a section (`.rodata`, `.bss`, `.data`). Offsets are 0 in an object that no loader has
+   *  opened yet. */
   variables(section: string): BtfMember[] {
     return this.#variables(section).map(({ id, offsetBytes }) => (
       { name: this.#name(id), offsetBytes, type: this.#type(this.#target(id), 0) }));
@@ -153,11 +157,12 @@ export class Btf {
     for (const at of this.#elements(id)) {
       const member = this.#string(this.#view.getUint32(at, true));
       const type = this.#resolve(this.#view.getUint32(at + 4, true));
-      if (member === 'key' && this.#kind(type) === kinds.pointer) map.key = this.#type(this.#target(type), 0);
-      if (member === 'value' && this.#kind(type) === kinds.pointer) map.value = this.#type(this.#target(type), 0);
+      const isPointer = this.#kind(type) === kinds.pointer;
+      if (member === 'key' && isPointer) map.key = this.#type(this.#target(type), 0);
+      if (member === 'value' && isPointer) map.value = this.#type(this.#target(type), 0);
       if (member === 'values' && this.#kind(type) === kinds.array) {
-        const element = this.#resolve(this.#view.getUint32(this.#offsets[type]! + 12, true));
-        if (this.#kind(element) === kinds.pointer) map.inner = this.#map('', this.#target(element), depth + 1);
+        const inner = this.#resolve(this.#view.getUint32(this.#offsets[type]! + 12, true));
+        if (this.#kind(inner) === kinds.pointer) map.inner = this.#map('', this.#target(inner), depth + 1);
       }
     }
     return map;
@@ -174,8 +179,8 @@ export class Btf {
       const isBitField = (hasBitSizes && bits >>> 24 !== 0) || offsetBits % 8 !== 0;
       const offsetBytes = Math.floor(offsetBits / 8);
       let type = this.#type(this.#view.getUint32(at + 4, true), depth + 1);
-      if (isBitField) type = { kind: 'other', sizeBytes: 0, what: 'bit field' };
-      else if (offsetBytes + type.sizeBytes > sizeBytes) type = { kind: 'other', sizeBytes: 0, what: 'out of bounds' };
+      if (isBitField) type = other('bit field');
+      else if (offsetBytes + type.sizeBytes > sizeBytes) type = other('member out of bounds');
       return { name: this.#string(this.#view.getUint32(at, true)), offsetBytes, type };
     });
     const struct = { name: this.#name(id), sizeBytes, members };
@@ -187,23 +192,24 @@ export class Btf {
     const id = this.#resolve(reference);
     const kind = this.#kind(id);
     const size = kind === 0 ? 0 : this.#target(id);
-    if (depth > maxDepth) return { kind: 'other', sizeBytes: 0, what: 'nested too deep' };
+    if (depth > maxDepth) return other('type nested too deep');
     if (kind === kinds.int) return this.#int(id, size);
-    if (kind === kinds.enum && isIntSize(size)) return { kind: 'int', sizeBytes: size, isSigned: this.#flag(id) };
-    if (kind === kinds.enum64) return { kind: 'int', sizeBytes: 8, isSigned: this.#flag(id) };
+    if ((kind === kinds.enum || kind === kinds.enum64) && isIntSize(size)) {
+      return { kind: 'int', sizeBytes: size, isSigned: this.#flag(id) };
+    }
     if (kind === kinds.array) return this.#array(id, depth);
     if (kind === kinds.struct) {
       const struct = this.#struct(id, depth);
-      if (struct === undefined) return { kind: 'other', sizeBytes: 0, what: 'a struct that holds itself' };
+      if (struct === undefined) return other('a struct that holds itself');
       return { kind: 'struct', sizeBytes: size, struct };
     }
     if (kind === kinds.forward) {
-      // clang emits no more than the name of a struct behind a pointer in a struct; it may stand elsewhere in full.
+      // clang may emit only the name of a struct behind a pointer in a struct; it may stand elsewhere.
       const full = this.#find(kinds.struct, this.#name(id));
       if (full !== undefined) return this.#type(full, depth + 1);
     }
     const hasSize = kind === kinds.union || kind === kinds.float;
-    return { kind: 'other', sizeBytes: kind === kinds.pointer ? 8 : hasSize ? size : 0, what: kindNames[kind]! };
+    return other(kindNames[kind]!, kind === kinds.pointer ? 8 : hasSize ? size : 0);
   }
 
   // u32 behind the type: encoding:4 at bit 24 (1 = signed), bit offset:8 at bit 16, bits:8.
@@ -211,7 +217,7 @@ export class Btf {
     const data = this.#view.getUint32(this.#offsets[id]! + 12, true);
     const isWhole = (data & 0xff) === sizeBytes * 8 && ((data >>> 16) & 0xff) === 0;
     const isBool = ((data >>> 24) & 4) !== 0;
-    if (!isIntSize(sizeBytes) || !(isWhole || isBool)) return { kind: 'other', sizeBytes, what: 'odd integer' };
+    if (!isIntSize(sizeBytes) || !(isWhole || isBool)) return other('odd integer', sizeBytes);
     return { kind: 'int', sizeBytes, isSigned: ((data >>> 24) & 1) !== 0 };
   }
 
@@ -223,7 +229,7 @@ export class Btf {
     const sizeBytes = element.sizeBytes * length;
     const isChar = element.kind === 'int' && element.sizeBytes === 1 && this.#name(elementId) === 'char';
     if (isChar) return { kind: 'chars', sizeBytes };
-    if (element.kind === 'other' || element.sizeBytes === 0) return { kind: 'other', sizeBytes, what: 'array' };
+    if (element.kind === 'other' || element.sizeBytes === 0) return other('array', sizeBytes);
     return { kind: 'array', sizeBytes, length, element };
   }
 
@@ -253,7 +259,8 @@ export class Btf {
 
   /** 0 for void and for ids that do not exist. */
   #kind(id: number): number {
-    return id === 0 || id >= this.#offsets.length ? 0 : (this.#view.getUint32(this.#offsets[id]! + 4, true) >>> 24) & 0x1f;
+    if (id === 0 || id >= this.#offsets.length) return 0;
+    return (this.#view.getUint32(this.#offsets[id]! + 4, true) >>> 24) & 0x1f;
   }
 
   #flag(id: number): boolean {
@@ -280,6 +287,10 @@ export class Btf {
   #string(offset: number): string {
     return readCString(this.#strings, offset, maxNameBytes);
   }
+}
+
+function other(what: string, sizeBytes = 0): BtfType {
+  return { kind: 'other', sizeBytes, what };
 }
 
 function isIntSize(size: number): size is 1 | 2 | 4 | 8 {

@@ -1,6 +1,6 @@
-// ELF headers, segments, sections and the build id: 64-bit, little-endian. The file is read in bounded pieces and
-// believed in nothing: every length, count and offset has a limit, and what is broken is absent, not thrown.
-// Source: System V gABI, chapters 4 and 5; elf(5).
+// ELF headers, segments, sections and the build id: 64-bit, little-endian. The file is read in bounded pieces
+// and believed in nothing: every length, count and offset has a limit, and what is broken is absent, not
+// thrown. Source: System V gABI, chapters 4 and 5; elf(5).
 
 /** Up to `length` bytes at `position`; fewer at the end of the file or after an error. Never throws.
  *  The bytes are valid until the next call: a reader may use one buffer again and again. */
@@ -58,7 +58,8 @@ const sectionBytes = 64;
 const flagSegmentExecutable = 1;
 const flagSectionExecutable = 4;
 
-/** Reads the headers, at most 1024 segments and 8192 sections. **Errors**: a reason when it is no ELF file of ours. */
+/** Reads the headers, at most 1024 segments and 8192 sections. **Errors**: a reason when it is no ELF file of
+ *  ours. */
 export function readElf(read: ReadAt): ElfFile | { readonly reason: ElfReason } {
   const bytes = read(0, headerBytes);
   if (bytes.length < 4 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46) {
@@ -69,10 +70,12 @@ export function readElf(read: ReadAt): ElfFile | { readonly reason: ElfReason } 
   const header = viewOf(bytes.slice());
   const segments = readSegments(read, header);
   const sections = readSections(read, header);
-  return { machine: header.getUint16(18, true), segments, sections, buildId: readBuildId(read, segments, sections) };
+  const buildId = readBuildId(read, segments, sections);
+  return { machine: header.getUint16(18, true), segments, sections, buildId };
 }
 
-/** A copy of the section's bytes; undefined when it has none in the file, or more than `maxBytes`, or is cut short. */
+/** A copy of the section's bytes; undefined when it has none in the file, or more than `maxBytes`, or is cut
+ *  short. */
 export function readSection(read: ReadAt, section: ElfSection, maxBytes: number): Uint8Array | undefined {
   if (section.type === sectionType.noBits || section.sizeBytes > maxBytes) return undefined;
   const bytes = read(section.offset, section.sizeBytes);
@@ -83,8 +86,8 @@ export function readerOf(bytes: Uint8Array): ReadAt {
   return (position, length) => bytes.subarray(position, position + length);
 }
 
-/** The virtual address of a place in the file, undefined when no loaded segment holds it. Executable ones come first: a
- *  linker may let two segments share a page of the file, and what was sampled is code. */
+/** The virtual address of a place in the file, undefined when no loaded segment holds it. Executable ones
+ *  come first: a linker may let two segments share a page of the file, and what was sampled is code. */
 export function fileOffsetToAddress(segments: readonly ElfSegment[], offset: number): number | undefined {
   const segment = segments.find((s) => s.isExecutable && isInside(s, offset, 1))
     ?? segments.find((s) => s.isExecutable && isInside(s, offset, pageBytes))
@@ -92,7 +95,7 @@ export function fileOffsetToAddress(segments: readonly ElfSegment[], offset: num
   return segment === undefined ? undefined : segment.address + (offset - segment.offset);
 }
 
-/** Mappings are made of whole pages, so that a segment is seen up to the borders of its first and last page. */
+/** Mappings are made of whole pages: a segment is seen up to the borders of its first and last page. */
 function isInside(segment: ElfSegment, offset: number, granuleBytes: number): boolean {
   if (segment.type !== segmentType.load) return false;
   const from = Math.floor(segment.offset / granuleBytes) * granuleBytes;
@@ -104,7 +107,8 @@ export function viewOf(bytes: Uint8Array): DataView {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** A 64-bit field as a signed Number, exact below 2^53 in magnitude: all file offsets and canonical addresses. */
+/** A 64-bit field as a signed Number, exact below 2^53 in magnitude: all file offsets and canonical
+ *  addresses. */
 export function readSigned64(view: DataView, at: number): number {
   return view.getInt32(at + 4, true) * 2 ** 32 + view.getUint32(at, true);
 }
@@ -122,7 +126,8 @@ const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 function readSegments(read: ReadAt, header: DataView): ElfSegment[] {
   const offset = readSigned64(header, 32);
   const count = header.getUint16(56, true);
-  if (header.getUint16(54, true) !== segmentBytes || count > maxSegments || !isFilePosition(offset)) return [];
+  if (header.getUint16(54, true) !== segmentBytes || count > maxSegments) return [];
+  if (!isFilePosition(offset)) return [];
   const bytes = read(offset, count * segmentBytes);
   const view = viewOf(bytes);
   const segments: ElfSegment[] = [];
@@ -157,7 +162,8 @@ function readSections(read: ReadAt, header: DataView): ElfSection[] {
   if (count <= 0 || count > maxSections) return [];
   const table = read(offset, count * sectionBytes).slice();
   const sections: (ElfSection & { nameOffset: number })[] = [];
-  for (let at = 0; at + sectionBytes <= table.length; at += sectionBytes) sections.push(sectionAt(viewOf(table), at));
+  const view = viewOf(table);
+  for (let at = 0; at + sectionBytes <= table.length; at += sectionBytes) sections.push(sectionAt(view, at));
   const namesSection = sections[namesIndex];
   const names = namesSection && readSection(read, namesSection, maxNameTableBytes);
   return sections.map(({ nameOffset, ...section }) => (
@@ -185,7 +191,8 @@ function isFilePosition(value: number): boolean {
   return value >= 0 && value < 2 ** 52;
 }
 
-/** Segments first, as the kernel does; files without them (objects, stripped headers) are told by their sections. */
+/** Segments first, as the kernel does; files without them (objects, stripped headers) are told by their
+ *  sections. */
 function readBuildId(read: ReadAt, segments: readonly ElfSegment[], sections: readonly ElfSection[]): string {
   const pieces = [
     ...segments.filter((s) => s.type === segmentType.note)

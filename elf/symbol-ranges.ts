@@ -1,4 +1,5 @@
-// Symbols that may overlap -> disjoint ranges, sorted by start. The rules stand in symbols.ts. (hot: typed arrays only)
+// Symbols that may overlap -> disjoint ranges, sorted by start. The rules stand in symbols.ts. (hot: typed
+// arrays only)
 
 export const symbolFlag = {
   /** Its name is in the dynamic string table. */
@@ -13,7 +14,8 @@ export const symbolFlag = {
 const maxSymbols = 2 ** 21;
 const maxAliases = 64;
 
-/** Growing columns, 13 bytes a row. **Units**: addresses relative to the file's lowest segment, string table offsets. */
+/** Growing columns, 13 bytes a row. **Units**: addresses relative to the file's lowest segment, string table
+ *  offsets. */
 export class SymbolColumns {
   starts = new Uint32Array(256);
   ends = new Uint32Array(256);
@@ -70,7 +72,7 @@ export function layFlat(symbols: SymbolColumns): { columns: SymbolColumns; alias
   const sweep = new Sweep(symbols);
   for (let from = 0, to = 0; from < order.length; from = to) {
     const start = symbols.starts[order[from]!]!;
-    let own = from; // rows come in the order in which they were pushed: those of .symtab before those of .dynsym
+    let own = from; // equal rows stay in the order in which they were pushed: those of .symtab come first
     for (; to < order.length && symbols.starts[order[to]!]! === start; to++) {
       if ((symbols.flags[order[to]!]! & symbolFlag.dynamic) === 0) own = to + 1;
     }
@@ -172,7 +174,8 @@ class Sweep {
     const { names, flags } = this.#symbols;
     const equals: number[] = [];
     for (const row of group) {
-      if (preference(this.#symbols, row, best) === 0 && !equals.includes(names[row]!)) equals.push(names[row]!);
+      const isEqual = preference(this.#symbols, row, best) === 0;
+      if (isEqual && !equals.includes(names[row]!)) equals.push(names[row]!);
       if (equals.length === maxAliases) break;
     }
     if (equals.length < 2) return;

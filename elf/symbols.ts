@@ -1,14 +1,16 @@
-// Function symbols of an ELF file: .symtab and .dynsym, laid flat into sorted, disjoint ranges in typed arrays, 13 bytes
-// each; names stay in the file until asked for. Source: System V gABI, chapter 4, "Symbol Table".
+// Function symbols of an ELF file: .symtab and .dynsym, laid flat into sorted, disjoint ranges in typed
+// arrays, 13 bytes each; names stay in the file until asked for. Source: System V gABI, chapter 4, "Symbol
+// Table".
 //
 // Where symbols overlap, the one that begins last wins, and after its end the enclosing one goes on:
 //
 //   outer  |--------------------|          outer | inner | outer | (gap) | guess ..... next or end of section
 //   inner         |-----|            ->
 //
-// Of several that begin at one address: sized before unsized, global before local before weak, long before short, then the
-// shortest name, then the alphabet; .dynsym counts only where .symtab has none. A symbol without a size reaches to the next symbol, at most
-// to the end of its section, and only where no sized one is; it is marked as a guess.
+// Of several that begin at one address: sized before unsized, global before local before weak, long before
+// short, then the shortest name, then the alphabet; .dynsym counts only where .symtab has none. A symbol
+// without a size reaches to the next symbol, at most to the end of its section, and only where no sized one
+// is; it is marked as a guess.
 
 import type { ElfFile, ElfSection, ReadAt } from './elf-file.js';
 import { readCString, readSection, readSigned64, sectionType, segmentType, viewOf } from './elf-file.js';
@@ -33,7 +35,8 @@ export function readSymbols(read: ReadAt, file: ElfFile): SymbolTable | { readon
   if (base === Infinity) return { reason: 'no-symbols' };
   const columns = new SymbolColumns();
   const names: NameTable[] = [];
-  for (const [type, flag] of [[sectionType.symbols, 0], [sectionType.dynamicSymbols, symbolFlag.dynamic]] as const) {
+  const { symbols, dynamicSymbols } = sectionType;
+  for (const [type, flag] of [[symbols, 0], [dynamicSymbols, symbolFlag.dynamic]] as const) {
     const section = file.sections.find((s) => s.type === type);
     const strings = section && file.sections[section.link];
     const isUsable = strings !== undefined && strings.sizeBytes <= maxNameTableBytes;
@@ -109,7 +112,8 @@ export class SymbolTable {
     return this.#columns.names[index]! * 256 + this.#columns.flags[index]!;
   }
 
-  /** Where the code between two symbols begins that this uncovered address lies in; undefined before the first. */
+  /** Where the code between two symbols begins that this uncovered address lies in; undefined before the
+   *  first. */
   gapStart(address: number): number | undefined {
     const index = lastAtOrBelow(this.#columns.starts, this.count, address - this.#base);
     return index < 0 ? undefined : this.#base + this.#columns.ends[index]!;
@@ -130,7 +134,8 @@ export class SymbolTable {
     return best;
   }
 
-  /** Reads the names' string tables as a whole, so that `name` needs no file any more. False when they cannot be read. */
+  /** Reads the names' string tables as a whole, so that `name` needs no file any more. False when they cannot
+   *  be read. */
   keepNames(read: ReadAt): boolean {
     for (const table of this.#names) {
       if (table.section === undefined) continue;
@@ -144,7 +149,8 @@ export class SymbolTable {
 /** Adds the functions of one table; false when there are too many.
  *  An entry: u32 name, u8 binding << 4 | type, u8 visibility, u16 section, u64 value, u64 size. */
 function collect(
-  read: ReadAt, file: ElfFile, section: ElfSection, into: { base: number; flag: number; columns: SymbolColumns },
+  read: ReadAt, file: ElfFile, section: ElfSection,
+  into: { readonly base: number; readonly flag: number; readonly columns: SymbolColumns },
 ): boolean {
   const { base, flag, columns } = into;
   for (let done = 0; done + entryBytes <= section.sizeBytes; done += chunkBytes) {
@@ -171,7 +177,8 @@ function collect(
   return true;
 }
 
-/** How far a symbol without a size may reach: the end of its section, else of its segment; 0 when it lies in neither. */
+/** How far a symbol without a size may reach: the end of its section, else of its segment; 0 when it lies in
+ *  neither. */
 function limitOf(file: ElfFile, sectionIndex: number, address: number): number {
   const section = sectionIndex < firstReservedSection ? file.sections[sectionIndex] : undefined;
   if (section !== undefined) return section.address + section.sizeBytes;

@@ -1,10 +1,11 @@
-// /proc/kallsyms -> where the kernel's functions begin, with those of modules and BPF programs: typed arrays, 10 bytes a
-// symbol, and one pool of names. Source: kernel/kallsyms.c; nm(1) for the types.
+// /proc/kallsyms -> where the kernel's functions begin, with those of modules and BPF programs: typed arrays,
+// 10 bytes a symbol, and one pool of names. Source: kernel/kallsyms.c; nm(1) for the types.
 //
-//   ffffffff81234560 t do_thing\t[module]\n        address, type (t T w W: code), name, module unless the kernel itself
+//   ffffffff81234560 t do_thing\t[module]\n     address, type (t T w W: code), name, module if not the kernel
 //
-// There are no sizes: a function reaches to the next symbol of any type, the last one of a module 64 KB at most. Of several
-// that begin at one address: global before local before weak, then the shortest name, then the alphabet.
+// There are no sizes: a function reaches to the next symbol of any type, the last one of a module 64 KB at
+// most. Of several that begin at one address: global before local before weak, then the shortest name, then
+// the alphabet.
 
 const maxSymbols = 2 ** 21;
 const maxLineBytes = 1024;
@@ -18,8 +19,8 @@ const tab = 9;
 const newline = 10;
 const space = 32;
 
-/** Pieces of the file, in order, of any length; each is valid until the next one is asked for. undefined when there is
- *  nothing to see: the kernel hides its addresses as zeros from those who may not know them. */
+/** Pieces of the file, in order, of any length; each is valid until the next one is asked for. undefined when
+ *  there is nothing to see: the kernel hides its addresses as zeros from those who may not know them. */
 export function parseKallsyms(pieces: Iterable<Uint8Array>): KernelTable | undefined {
   const lines = new LineCollector();
   let rest = new Uint8Array(0);
@@ -47,7 +48,8 @@ export class KernelTable {
 
   /** Use `parseKallsyms`. */
   constructor(columns: {
-    base: number; starts: Uint32Array; names: Uint32Array; modules: Uint16Array; pool: Uint8Array; moduleNames: string[];
+    base: number; starts: Uint32Array; names: Uint32Array; modules: Uint16Array;
+    pool: Uint8Array; moduleNames: string[];
   }) {
     this.#base = columns.base;
     this.#starts = columns.starts;
@@ -62,7 +64,7 @@ export class KernelTable {
   }
 
   get keptBytes(): number {
-    return this.#starts.byteLength + this.#names.byteLength + this.#modules.byteLength + this.#pool.byteLength;
+    return this.#starts.length * 10 + this.#pool.length;
   }
 
   /** The function that holds this address (signed, exact), or -1. */
@@ -106,7 +108,7 @@ export class KernelTable {
 
 const ranks: Readonly<Record<string, number>> = { T: 0, t: 1, W: 2, w: 2 };
 const rankOfHole = 3;
-const rankByType = Uint8Array.from({ length: 256 }, (_, type) => ranks[String.fromCharCode(type)] ?? rankOfHole);
+const rankByType = new Uint8Array(256).map((_, type) => ranks[String.fromCharCode(type)] ?? rankOfHole);
 const paddingPrefix = new TextEncoder().encode('__pfx_');
 const utf8 = new TextDecoder();
 
@@ -201,7 +203,7 @@ class LineCollector {
     return id;
   }
 
-  /** Rows within 4 GB of the base, by address: 32 bits of it and the row's number fit into the 53 of one key. */
+  /** Rows within 4 GB of the base, by address: 32 bits of it and the row's number make one 53-bit key. */
   #orderFrom(base: number): Uint32Array {
     const keys = new Float64Array(this.#addresses.length);
     let count = 0;
@@ -227,15 +229,17 @@ function addressAt(bytes: Uint8Array, at: number): number {
   let low = 0;
   for (let i = 0; i < 16; i++) {
     const byte = bytes[at + i]!;
-    const digit = byte >= 0x30 && byte <= 0x39 ? byte - 0x30 : byte >= 0x61 && byte <= 0x66 ? byte - 0x57 : -1;
-    if (digit < 0) return NaN;
+    const isLetter = byte >= 0x61 && byte <= 0x66;
+    if (!isLetter && (byte < 0x30 || byte > 0x39)) return NaN;
+    const digit = byte - (isLetter ? 0x57 : 0x30);
     if (i < 8) high = (high << 4) | digit;
     else low = (low << 4) | digit;
   }
   return high * 2 ** 32 + (low >>> 0);
 }
 
-/** `__pfx_NAME` marks the padding before a function, which never runs; such kernels have one for each function. */
+/** `__pfx_NAME` marks the padding before a function, which never runs; such kernels have one for each
+ *  function. */
 function isPadding(bytes: Uint8Array, from: number, to: number): boolean {
   return to - from > paddingPrefix.length && paddingPrefix.every((byte, i) => bytes[from + i] === byte);
 }

@@ -1,5 +1,5 @@
-// Names of kernel addresses: kallsyms as it was when last read, and over it what came and went since, above all BPF
-// programs that live shorter than the time between two looks.
+// Names of kernel addresses: kallsyms as it was when last read, and over it what came and went since, above
+// all BPF programs that live shorter than the time between two looks.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { FunctionInfo, Module } from '../../storage/model/frame.js';
@@ -57,7 +57,7 @@ export class KernelSymbols {
   }
 
   /** A symbol that goes keeps its range until another one takes it: samples of it are still on their way.
-   *  **Limits**: 4096; beyond it the oldest dead one is dropped, or else the event. */
+   *  **Limits**: 4096; beyond it a dead one is dropped, or else the event. */
   apply(event: KernelSymbolEvent): void {
     if (event.name === '' || !(event.sizeBytes > 0)) return;
     const end = event.address + event.sizeBytes;
@@ -132,7 +132,9 @@ function* piecesOf(path: string): Generator<Uint8Array> {
   try {
     fd = openSync(path, 'r');
     const buffer = new Uint8Array(1 << 16);
-    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) yield buffer.subarray(0, count);
+    for (let count = readSync(fd, buffer); count > 0; count = readSync(fd, buffer)) {
+      yield buffer.subarray(0, count);
+    }
   } catch {
     // What was read so far is used; nothing read means no kernel symbols.
   } finally {

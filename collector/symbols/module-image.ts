@@ -1,6 +1,6 @@
-// The symbols of one file: read when first asked for, kept while the budget lasts. A file whose names are small is
-// closed as soon as it is read, since an open descriptor keeps its file system from being unmounted; larger ones stay
-// open and give their names one by one.
+// The symbols of one file: read when first asked for, kept while the budget lasts. A file whose names are
+// small is closed as soon as it is read, since an open descriptor keeps its file system from being unmounted;
+// larger ones stay open and give their names one by one.
 
 import type { ElfSegment, ReadAt } from '../../elf/elf-file.js';
 import { fileOffsetToAddress, readElf, segmentType } from '../../elf/elf-file.js';
@@ -45,7 +45,8 @@ export class ModuleImage {
   readonly #expectedBuildId: string;
   #state: Unread | Loaded | Failed;
 
-  /** Owns the descriptor. A build id that is expected must be the file's own, else all look-ups say `file-changed`. */
+  /** Owns the descriptor. A build id that is expected must be the file's own, else all look-ups say
+   *  `file-changed`. */
   constructor(opened: Opened, expectedBuildId: string) {
     this.#expectedBuildId = expectedBuildId;
     this.#state = stateOf(opened);
@@ -104,7 +105,8 @@ export class ModuleImage {
     this.#state = fd === undefined ? failed('over-budget') : { kind: 'unread', fd, origin };
   }
 
-  /** Gives up the descriptor: the table is read before, and its names if they are small. Others get none any more. */
+  /** Gives up the descriptor: the table is read before, and its names if they are small. Others get none any
+   *  more. */
   closeFile(): void {
     this.table();
     if (this.#state.kind !== 'loaded' || this.#state.fd === undefined) return;
@@ -133,14 +135,16 @@ export class ModuleImage {
     const file = readElf(read);
     if ('reason' in file) return { reason: 'not-elf' };
     this.#buildId = file.buildId;
-    if (this.#expectedBuildId !== '' && file.buildId !== this.#expectedBuildId) return { reason: 'file-changed' };
+    const isExpected = this.#expectedBuildId === '' || file.buildId === this.#expectedBuildId;
+    if (!isExpected) return { reason: 'file-changed' };
     this.#segments = file.segments.filter((s) => s.type === segmentType.load);
     return readSymbols(read, file);
   }
 }
 
 function stateOf(opened: Opened): Unread | Failed {
-  return 'reason' in opened ? failed(opened.reason) : { kind: 'unread', fd: opened.fd, origin: opened.origin ?? 0 };
+  if ('reason' in opened) return failed(opened.reason);
+  return { kind: 'unread', fd: opened.fd, origin: opened.origin ?? 0 };
 }
 
 function failed(reason: NameReason): Failed {

@@ -1,5 +1,5 @@
-// Normalized frames -> functions. Files are known by their id; those of one build id share one image. Everything that
-// reads a file to name code happens here, in the back thread.
+// Normalized frames -> functions. Files are known by their id; those of one build id share one image.
+// Everything that reads a file to name code happens here, in the back thread.
 
 import { assert } from '../../storage/model/errors.js';
 import type { FunctionInfo, Module, NameReason } from '../../storage/model/frame.js';
@@ -61,8 +61,8 @@ export class Symbolizer {
     return [...this.#images.values()].filter((image) => image.isOpen).length;
   }
 
-  /** Makes a file known; nothing is read yet. Owns the descriptor from now on. Where the image of this build id failed
-   *  before (gone, changed, evicted), it is tried again with this file. */
+  /** Makes a file known; nothing is read yet. Owns the descriptor from now on. Where the image of this build
+   *  id failed before (gone, changed, evicted), it is tried again with this file. */
   addModule(source: ModuleSource): void {
     const { id, module } = source;
     assert(!this.#modules.has(id), `module ${id} is added once`);
@@ -73,7 +73,8 @@ export class Symbolizer {
     else image.offer(opened);
     image.users++;
     image.lastUse = ++this.#clock;
-    this.#modules.set(id, { image, givenModule: module, module: undefined, named: new Map(), unnamed: new Map() });
+    const known = { image, givenModule: module, module: undefined, named: new Map(), unnamed: new Map() };
+    this.#modules.set(id, known);
     this.#limitOpenFiles();
   }
 
@@ -87,8 +88,8 @@ export class Symbolizer {
     this.#images.delete(imageKey(id, known.givenModule));
   }
 
-  /** The function at a byte of a module's file; callers' addresses are given already moved into the call instruction.
-   *  The same object for the same function, always. */
+  /** The function at a byte of a module's file; callers' addresses are given already moved into the call
+   *  instruction. The same object for the same function, always. */
   user(moduleId: number, fileOffset: number): FunctionInfo {
     const known = this.#modules.get(moduleId);
     assert(known !== undefined, `module ${moduleId} was added`);
@@ -104,7 +105,10 @@ export class Symbolizer {
     if ('reason' in table) return unnamed(known, table.reason, pageOf(address ?? fileOffset));
     if (address === undefined) return unnamed(known, 'no-match', pageOf(fileOffset));
     const index = table.find(address);
-    if (index < 0) return unnamed(known, 'no-match', Math.max(pageOf(address), table.gapStart(address) ?? -Infinity));
+    if (index < 0) {
+      const gap = table.gapStart(address) ?? -Infinity;
+      return unnamed(known, 'no-match', Math.max(pageOf(address), gap));
+    }
     const functionId = table.functionId(index);
     let fn = known.named.get(functionId);
     if (fn === undefined) {
@@ -141,7 +145,7 @@ export class Symbolizer {
 
   #limitOpenFiles(): void {
     while (this.openFiles > this.#maxOpenFiles) {
-      const image = leastUsed([...this.#images.values()].filter((i) => i.isOpen))!;
+      const image = leastUsed([...this.#images.values()].filter((i) => i.isOpen));
       image.closeFile();
       this.#limitBytes(image);
     }
@@ -152,7 +156,7 @@ export class Symbolizer {
     while (this.#imageBytes() > this.#maxBytes) {
       const others = [...this.#images.values()].filter((i) => i.keptBytes > 0 && i !== newest);
       if (others.length === 0) newest.close();
-      else leastUsed(others)!.forget();
+      else leastUsed(others).forget();
     }
   }
 
@@ -172,8 +176,9 @@ function vdsoInstead(opened: Opened): Opened {
   return openVdso();
 }
 
-function leastUsed(images: readonly ModuleImage[]): ModuleImage | undefined {
-  return images.reduce<ModuleImage | undefined>((a, b) => (a === undefined || b.lastUse < a.lastUse ? b : a), undefined);
+/** Of at least one. */
+function leastUsed(images: readonly ModuleImage[]): ModuleImage {
+  return images.reduce((a, b) => (b.lastUse < a.lastUse ? b : a));
 }
 
 /** The module as it is shown: with the file's own build id where the caller knew none. */

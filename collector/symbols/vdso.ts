@@ -5,7 +5,8 @@ import type { Opened } from './module-image.js';
 
 export function openVdso(): Opened {
   try {
-    const line = readFileSync('/proc/self/maps', 'latin1').split('\n').find((text) => text.endsWith('[vdso]'));
+    const lines = readFileSync('/proc/self/maps', 'latin1').split('\n');
+    const line = lines.find((text) => text.endsWith('[vdso]'));
     const origin = Number.parseInt(line ?? '', 16);
     return Number.isNaN(origin) ? { reason: 'file-gone' } : { fd: openSync('/proc/self/mem', 'r'), origin };
   } catch {

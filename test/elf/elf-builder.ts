@@ -23,11 +23,13 @@ export const textBytes = 0x2000;
 
 const bindings = { local: 0, global: 1, weak: 2 };
 
-/** Sections: 0 none, 1 .text, 2 .symtab, 3 .strtab, 4 .dynsym, 5 .dynstr, 6 .note.gnu.build-id, 7 .shstrtab. */
+/** Sections: 0 none, 1 .text, 2 .symtab, 3 .strtab, 4 .dynsym, 5 .dynstr, 6 .note.gnu.build-id, 7 .shstrtab.
+ *  */
 export function buildElf(spec: ElfSpec): Uint8Array {
   const staticTable = symbolTable(spec.symbols ?? []);
   const dynamicTable = symbolTable(spec.dynamicSymbols ?? []);
-  const names = stringTable(['.text', '.symtab', '.strtab', '.dynsym', '.dynstr', '.note.gnu.build-id', '.shstrtab']);
+  const names = stringTable([
+    '.text', '.symtab', '.strtab', '.dynsym', '.dynstr', '.note.gnu.build-id', '.shstrtab']);
   const note = buildIdNote(spec.buildId ?? '');
   const contents: { type: number; link: number; bytes: Buffer }[] = [
     { type: 2, link: 3, bytes: staticTable.entries }, { type: 3, link: 0, bytes: staticTable.strings },
@@ -35,13 +37,14 @@ export function buildElf(spec: ElfSpec): Uint8Array {
     { type: 7, link: 0, bytes: note }, { type: 3, link: 0, bytes: names.bytes },
   ];
   const pieces: Buffer[] = [];
-  const sections = [sectionHeader({}), sectionHeader({
-    name: names.offsets[0]!, type: 1, flags: 6, address: textAddress, offset: textOffset, sizeBytes: textBytes })];
+  const text = { type: 1, flags: 6, address: textAddress, offset: textOffset, sizeBytes: textBytes };
+  const sections = [sectionHeader({}), sectionHeader({ name: names.offsets[0]!, ...text })];
   let offset = textOffset + textBytes;
   let noteOffset = 0;
   contents.forEach(({ type, link, bytes }, i) => {
     if (type === 7) noteOffset = offset;
-    sections.push(sectionHeader({ name: names.offsets[i + 1]!, type, link, offset, sizeBytes: bytes.length }));
+    const name = names.offsets[i + 1]!;
+    sections.push(sectionHeader({ name, type, link, offset, sizeBytes: bytes.length }));
     pieces.push(bytes);
     offset += bytes.length;
   });
@@ -103,9 +106,10 @@ function fileHeader(sectionsOffset: number, segments: number, sections: number):
   return header;
 }
 
-function programHeader(
-  { type, flags, offset, address, sizeBytes }: Record<'type' | 'flags' | 'offset' | 'address' | 'sizeBytes', number>,
-): Buffer {
+function programHeader(fields: {
+  type: number; flags: number; offset: number; address: number; sizeBytes: number;
+}): Buffer {
+  const { type, flags, offset, address, sizeBytes } = fields;
   const header = Buffer.alloc(56);
   header.writeUInt32LE(type, 0);
   header.writeUInt32LE(flags, 4);
@@ -118,7 +122,8 @@ function programHeader(
 }
 
 function sectionHeader(fields: {
-  name?: number; type?: number; flags?: number; address?: number; offset?: number; sizeBytes?: number; link?: number;
+  name?: number; type?: number; flags?: number; address?: number;
+  offset?: number; sizeBytes?: number; link?: number;
 }): Buffer {
   const header = Buffer.alloc(64);
   header.writeUInt32LE(fields.name ?? 0, 0);

@@ -14,15 +14,19 @@ import { loadedFile } from './files.js';
 
 seedRandomTests('elf-file');
 
+function readelf(option: string, path: string): string {
+  return execFileSync('readelf', [option, path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+}
+
 for (const path of [process.execPath, loadedFile('libc.so'), '/usr/bin/ls']) {
   test(`headers and build id of ${path} are those that readelf prints`, () => {
     const fd = openSync(path, 'r');
     const file = readElf(fileReader(fd));
     closeFile(fd);
     assert.ok(!('reason' in file));
-    const notes = execFileSync('readelf', ['-nW', path], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    const notes = readelf('-nW', path);
     assert.equal(file.buildId, /Build ID: ([0-9a-f]+)/.exec(notes)?.[1] ?? '');
-    const sections = execFileSync('readelf', ['-SW', path], { encoding: 'utf8' });
+    const sections = readelf('-SW', path);
     const names = [...sections.matchAll(/^ +\[ *\d+\] (\S*) .*$/gm)].map((m) => m[1]);
     assert.deepEqual(file.sections.map((s) => s.name), names);
   });
@@ -30,7 +34,7 @@ for (const path of [process.execPath, loadedFile('libc.so'), '/usr/bin/ls']) {
 
 test('what is no 64-bit little-endian ELF file has a reason', () => {
   const good = buildElf({});
-  const changed = (at: number, value: number): Uint8Array => Uint8Array.from(good, (b, i) => (i === at ? value : b));
+  const changed = (at: number, value: number): Uint8Array => good.map((byte, i) => (i === at ? value : byte));
   assert.deepEqual(readElf(readerOf(new Uint8Array(0))), { reason: 'not-elf' });
   assert.deepEqual(readElf(readerOf(Buffer.from('#!/bin/sh\n'))), { reason: 'not-elf' });
   assert.deepEqual(readElf(readerOf(good.subarray(0, 20))), { reason: 'truncated' });
@@ -58,7 +62,8 @@ test('a page that belongs to two segments is code when it was sampled', () => {
 });
 
 test('broken files are read without a throw', () => {
-  const good = buildElf({ symbols: [{ name: 'f', value: textAddress, sizeBytes: 16 }], buildId: '0102030405060708' });
+  const symbols = [{ name: 'f', value: textAddress, sizeBytes: 16 }];
+  const good = buildElf({ symbols, buildId: '0102030405060708' });
   const headers = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: 0, max: good.length - 1 }));
   const edits = fc.array(fc.tuple(headers, fc.integer({ min: 0, max: 255 })), { maxLength: 12 });
   fc.assert(fc.property(edits, fc.integer({ min: 0, max: good.length }), (changes, length) => {

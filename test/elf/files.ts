@@ -12,8 +12,6 @@ export function loadedFile(name: string): string {
 export interface ReadelfSymbol {
   readonly value: number;
   readonly sizeBytes: number;
-  readonly type: string;
-  readonly section: string;
   /** Without the version. */
   readonly name: string;
 }
@@ -25,11 +23,10 @@ export function readelfFunctions(path: string): ReadelfSymbol[] {
   const symbols: ReadelfSymbol[] = [];
   for (const line of text.split('\n')) {
     // Num: Value Size Type Bind Vis Ndx Name
-    const match = /^ *\d+: ([0-9a-f]{16}) +(\S+) (FUNC|IFUNC) +\S+ +\S+ +(?:\[[^\]]*\] +)?(\S+) (\S+)/.exec(line);
-    if (match === null || match[4] === 'UND') continue;
-    const [, value, size, type, section, name] = match as unknown as [string, string, string, string, string, string];
-    if (Number.parseInt(value, 16) === 0) continue;
-    symbols.push({ value: Number.parseInt(value, 16), sizeBytes: Number(size), type, section, name: name.split('@')[0]! });
+    const match = /^ *\d+: ([0-9a-f]{16}) +(\S+) I?FUNC +\S+ +\S+ +(?:\[[^\]]*\] +)?(\S+) (\S+)/.exec(line);
+    if (match === null || match[3] === 'UND') continue;
+    const value = Number.parseInt(match[1]!, 16);
+    if (value !== 0) symbols.push({ value, sizeBytes: Number(match[2]), name: match[4]!.split('@')[0]! });
   }
   return symbols;
 }
