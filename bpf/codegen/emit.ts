@@ -1,5 +1,6 @@
-// BTF of the compiled objects -> TypeScript source: constants, interface, decoder and encoder of each wire struct,
-// under their names in C. Deterministic: sorted by name, nothing of the machine or the time in it.
+// BTF of the compiled objects -> TypeScript source: constants, interface, decoder and encoder of each
+// wire struct, under their names in C. Deterministic: sorted by name, nothing of the machine or the time
+// in it.
 
 import type { Btf, BtfEnum, BtfMap, BtfStruct, BtfType } from '../../elf/btf.js';
 
@@ -16,13 +17,13 @@ const wirePrefix = 'fk_';
 /** The last entry of an enum that only counts the others. */
 const countSuffix = '_MAX';
 
-const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to be edited:
-// a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its NUL. A decoder throws
-// a RangeError where the view ends too early; the caller checks lengths first.
+const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to
+// be edited: a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its
+// NUL. A decoder throws a RangeError where the view ends too early; the caller checks lengths first.
 `;
 
-/** The whole of bpf/generated/wire.ts. **Errors**: throws where two objects disagree about a type, or a struct holds
- *  what has no wire form. */
+/** The whole of bpf/generated/wire.ts. **Errors**: throws where two objects disagree about a type, or a
+ *  struct holds what has no wire form. */
 export function emitWire(probes: readonly ProbeTypes[]): string {
   const structs = collect(probes, (btf) => btf.structNames(), (btf, name) => btf.struct(name));
   const enums = collect(probes, (btf) => btf.enumNames(), (btf, name) => btf.enum(name));
@@ -90,7 +91,9 @@ function emitStruct(struct: BtfStruct): string {
     lines.push(`export const ${constant}_${m.name.toUpperCase()}_OFFSET = ${m.offsetBytes};`);
   }
   lines.push('', `export function decode${type}(view: DataView, offset: number): ${type} {`, '  return {');
-  for (const m of struct.members) lines.push(`    ${m.name}: ${readExpression(m.type, at('offset', m.offsetBytes))},`);
+  for (const m of struct.members) {
+    lines.push(`    ${m.name}: ${readExpression(m.type, at('offset', m.offsetBytes))},`);
+  }
   lines.push('  };', '}', '');
   lines.push(`export function encode${type}(view: DataView, offset: number, value: ${type}): void {`);
   for (const m of struct.members) {
@@ -160,8 +163,8 @@ function emitStructTable(structs: readonly BtfStruct[]): string {
 }
 
 function emitMapTable(probes: readonly ProbeTypes[]): string {
-  const lines = ['/** Key and value of each map, by probe. An array of maps has `inner`; a ring has neither. */',
-    'export const wireMaps = {'];
+  const lines = ['/** Key and value of each map, by probe. An array of maps has `inner`; a ring has neither. */'];
+  lines.push('export const wireMaps = {');
   for (const { name, btf } of [...probes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     lines.push(`  ${name}: {`);
     for (const map of btf.maps().sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -176,7 +179,8 @@ function mapLines(name: string, { key, value, inner }: BtfMap, indent: string): 
   const parts = [];
   if (key !== undefined) parts.push(`key: '${cName(key)}', keySizeBytes: ${key.sizeBytes}`);
   if (value !== undefined) parts.push(`value: '${cName(value)}', valueSizeBytes: ${value.sizeBytes}`);
-  if (inner === undefined) return [`${indent}${name}: {${parts.length === 0 ? '' : ` ${parts.join(', ')} `}},`];
+  const line = parts.length === 0 ? '{}' : `{ ${parts.join(', ')} }`;
+  if (inner === undefined) return [`${indent}${name}: ${line},`];
   const own = parts.map((part) => `${indent}  ${part},`);
   return [`${indent}${name}: {`, ...own, ...mapLines('inner', inner, `${indent}  `), `${indent}},`];
 }

@@ -17,12 +17,14 @@ export interface CompiledProbe {
 const maxBtfBytes = 1 << 24;
 const suffix = '.bpf.o';
 
-/** All objects of dist/bpf/probes, sorted by name. **Errors**: throws when there are none, or one cannot be read. */
+/** The built objects, sorted by name. **Errors**: throws when there are none, or one cannot be read. */
 export function readCompiledProbes(): CompiledProbe[] {
   const folder = new URL('../probes/', import.meta.url);
   const files = readdirSync(folder).filter((file) => file.endsWith(suffix)).sort();
   if (files.length === 0) throw new Error(`no ${suffix} in ${fileURLToPath(folder)}: npm run build makes them`);
-  return files.map((file) => readCompiledProbe(file.slice(0, -suffix.length), readFileSync(new URL(file, folder))));
+  return files.map((file) => {
+    return readCompiledProbe(file.slice(0, -suffix.length), readFileSync(new URL(file, folder)));
+  });
 }
 
 function readCompiledProbe(name: string, bytes: Uint8Array): CompiledProbe {
@@ -37,4 +39,6 @@ function readCompiledProbe(name: string, bytes: Uint8Array): CompiledProbe {
   return { name, btf };
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) writeFileSync(generatedPath, emitWire(readCompiledProbes()));
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync(generatedPath, emitWire(readCompiledProbes()));
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Which program image a task runs. All threads of a group agree: exec gives the thread that survives the leader's start
- * time, and a new thread takes over the exec id. */
+/* Which program image a task runs. All threads of a group agree: exec gives the thread that survives the
+ * leader's start time, and a new thread takes over the exec id. */
 #ifndef FK_INCARNATION_BPF_H
 #define FK_INCARNATION_BPF_H
 

@@ -3,7 +3,8 @@
 #ifndef FK_KERNEL_COMPAT_BPF_H
 #define FK_KERNEL_COMPAT_BPF_H
 
-/* Low half of task->self_exec_id. A u32 until 5.6, a u64 since (d1e7fd6462ca): little-endian, so it starts alike. */
+/* Low half of task->self_exec_id. A u32 until 5.6, a u64 since (d1e7fd6462ca): little-endian, so it
+ * starts alike. */
 static __always_inline __u32 task_exec_id(struct task_struct *task)
 {
 	__u32 id = 0;
@@ -12,7 +13,8 @@ static __always_inline __u32 task_exec_id(struct task_struct *task)
 	return id;
 }
 
-/* Inside execve: the address space may be the new image's already while the user registers are still the old one's. */
+/* Inside execve: the address space may be the new image's already while the user registers are still the
+ * old one's. */
 static __always_inline bool task_is_in_exec(struct task_struct *task)
 {
 	return bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Records for user space. It reads the ring at every flush and is only woken early when a quarter is full, since a wake
- * costs more than a record. A record that finds no room is counted in `drops`.
+/* Records for user space. It reads the ring at every flush and is only woken early when a quarter is
+ * full, since a wake costs more than a record. A record that finds no room is counted in `drops`.
  */
 #ifndef FK_RING_BPF_H
 #define FK_RING_BPF_H

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The user stack unwinder. All state, the index of the next frame included, lies in one per-CPU record; step() puts
- * one frame down and moves the state to its caller. As step() is global and takes no arguments it is verified once, and
- * a language runtime's own step can take the state over and hand it back. The one rule here is the frame pointer:
+/* The user stack unwinder. All state, the index of the next frame included, lies in one per-CPU record;
+ * step() puts one frame down and moves the state to its caller. As step() is global and takes no
+ * arguments it is verified once, and a language runtime's own step can take the state over and hand it
+ * back. The one rule here is the frame pointer:
  *
- *      sp            fp                                    fp must not lie below sp, and the caller's sp is fp + 16,
- *      | locals ...  | saved fp | return address | ...     so frame pointers always rise
+ *      sp            fp
+ *      | locals ...  | saved fp | return address | caller's ...
+ *
+ * It must not lie below sp, and the caller's sp is fp + 16: so frame pointers always rise.
  */
 #ifndef FK_UNWIND_BPF_H
 #define FK_UNWIND_BPF_H
@@ -20,7 +23,8 @@ struct unwind_state {
 	struct fk_stack stack;
 };
 
-/* One a CPU: perf_event programs do not nest (bpf_prog_active). Other program types need a record of their own. */
+/* One a CPU: perf_event programs do not nest (bpf_prog_active). Other program types need a record of
+ * their own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);

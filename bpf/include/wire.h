@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Every struct and constant that kernel and TypeScript share, declared once. The decoders in bpf/generated are written
- * from the BTF of the compiled objects; nothing is declared a second time by hand.
+/* Every struct and constant that kernel and TypeScript share, declared once. The decoders in
+ * bpf/generated are written from the BTF of the compiled objects; nothing is declared a second time by
+ * hand.
  *
- * Only __u8..__u64, __s8..__s64, char[N], fixed arrays and nested wire structs; explicit pad; no implicit padding
- * between WIRE_BEGIN and WIRE_END. Times are ns: ktime is CLOCK_MONOTONIC, boot is CLOCK_BOOTTIME.
+ * Only __u8..__u64, __s8..__s64, char[N], fixed arrays and nested wire structs; explicit pad; no implicit
+ * padding between WIRE_BEGIN and WIRE_END. Times are ns: ktime is CLOCK_MONOTONIC, boot is
+ * CLOCK_BOOTTIME.
  */
 #ifndef FK_WIRE_H
 #define FK_WIRE_H
@@ -78,7 +80,8 @@ struct fk_sample_key {
 	__u32 pad;
 };
 
-/* stacks: content hash -> frames, leaf first. Hash covers words and end. What lies past n_words means nothing. */
+/* stacks: content hash -> frames, leaf first. Hash covers words and end. What lies past n_words means
+ * nothing. */
 struct fk_stack {
 	__u16 n_words;
 	__u8 end;		/* enum fk_stack_end */
@@ -92,12 +95,12 @@ struct fk_sample_stats {
 	__u64 captured;
 	__u64 captured_weight;	/* sum of the weights of what was captured */
 	__u64 idle;
-	__s64 not_fired;	/* clock only: periods that passed without a tick; a late tick takes its period back */
+	__s64 not_fired;	/* clock only: periods without a tick; a late tick takes its period back */
 	__u64 lost[FK_LOST_MAX];
 };
 
-/* clocks: one entry a CPU, written by that CPU alone but for anchor, which user space writes before the event is
- * enabled. Period k of a CPU is due at anchor_ktime_ns + k * period. */
+/* clocks: one entry a CPU, written by that CPU alone but for anchor, which user space writes before the
+ * event is enabled. Period k of a CPU is due at anchor_ktime_ns + k * period. */
 struct fk_clock {
 	__u64 anchor_ktime_ns;
 	__u64 due;		/* periods due up to the last tick, rounded to the nearest */

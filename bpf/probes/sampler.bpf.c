@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* One program for every perf event: takes both stacks, weighs and counts them in the kernel. Idle ticks of the clock
- * are counted and left; periods that passed without a tick are counted by the next one.
+/* One program for every perf event: takes both stacks, weighs and counts them in the kernel. Idle ticks
+ * of the clock are counted and left; periods that passed without a tick are counted by the next one.
  */
 #include "bpf_common.h"
 #include "kernel_compat.bpf.h"
@@ -42,7 +42,7 @@ union sampler_wire {
 	enum fk_frame_kind frame_kind;
 } *fk_sampler_wire;
 
-/* How many periods fell due since the last tick on this CPU, but for the one this tick stands for:
+/* Returns how many periods fell due since the last tick on this CPU, but for the one this tick stands for:
  *
  *      anchor     1         2         3         4         5     due, in periods
  *        |--------|---------|---------|---------|---------|
@@ -109,7 +109,8 @@ static __always_inline __u64 take_user_stack(struct bpf_perf_event_data *ctx, st
 	return keep_stack(generation);
 }
 
-static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 type, __u32 generation, __u64 weight)
+static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 type, __u32 generation,
+				       __u64 weight)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fk_sample_key key = {};
@@ -127,7 +128,8 @@ static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 ty
 	return add_count(generation, &key, weight) ? FK_LOST_COUNT_MAP_FULL : FK_LOST_MAX;
 }
 
-/* Index of the sample type, which user space puts where a ring's wake-up would be set: these events have no ring. */
+/* Index of the sample type, which user space puts where a ring's wake-up would be set: these events have
+ * no ring. */
 static __always_inline __u32 sample_type(struct bpf_perf_event_data *ctx)
 {
 	return BPF_CORE_READ((struct bpf_perf_event_data_kern *)ctx, event, attr.wakeup_events);

@@ -1,4 +1,5 @@
-// What tests of our BPF programs share: the reason to skip, the compiled objects, C fixtures built in a temporary folder.
+// What tests of our BPF programs share: the reason to skip, the compiled objects, C fixtures built in a
+// temporary folder.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync } from 'node:fs';

@@ -1,5 +1,5 @@
-// The sampling program against what is known about the sampled: accounts close exactly, stacks are a known program's,
-// identity is what /proc says, and full maps lose nothing uncounted.
+// The sampling program against what is known about the sampled: accounts close exactly, stacks are a
+// known program's, identity is what /proc says, and full maps lose nothing uncounted.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
@@ -14,13 +14,19 @@ import { loadProbe } from '../../bpf/life.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import { descriptor } from '../../bpf/probes/sampler.js';
 import { closeFd } from '../../ffi/libc.js';
-import { disablePerfEvent, enablePerfEvent, openPerfEvent, perfType, softwareEvent } from '../../ffi/perf-event.js';
+import {
+  disablePerfEvent,
+  enablePerfEvent,
+  openPerfEvent,
+  perfType,
+  softwareEvent,
+} from '../../ffi/perf-event.js';
 import { buildFixture, objectPath, skipWithoutBpf, sleep } from './probe-support.js';
 
 const frequencyHz = 999;
 const periodNs = 1_000_000_000n / BigInt(frequencyHz);
 const faultType = 3;
-const { FkStackEnd, FkStackId } = wire;
+const { FkFrameKind, FkLost, FkStackEnd, FkStackId } = wire;
 const output = descriptor.outputs[0] as StackOutput;
 
 interface Sample {
@@ -35,7 +41,7 @@ interface Run {
   readonly faults: wire.FkSampleStats;
   readonly samples: readonly Sample[];
   readonly stacks: ReadonlyMap<bigint, wire.FkStack>;
-  /** Periods that fell due between each CPU's anchor and the flip, and those between its last tick and the flip. */
+  /** Periods due between each CPU's anchor and the flip, and those between its last tick and the flip. */
   readonly due: bigint;
   readonly pending: bigint;
 }
@@ -68,17 +74,17 @@ async function runSampler(work: () => Promise<void>, maxEntries: Record<string, 
 }
 
 function openEvents(probe: LoadedProbe, buffer: DoubleBuffer, cpu: number): number[] {
-  const type = perfType.software;
+  const common = { type: perfType.software, flags: ['disabled'] } as const;
   const attrs = [
-    { type, config: softwareEvent.cpuClock, frequencyHz, flags: ['disabled'] as const },
-    { type, config: softwareEvent.pageFaults, period: 1, flags: ['disabled'] as const, wakeupEvents: faultType },
+    { ...common, config: softwareEvent.cpuClock, frequencyHz },
+    { ...common, config: softwareEvent.pageFaults, period: 1, wakeupEvents: faultType },
   ];
+  const anchorAt = cpu * wire.FK_CLOCK_SIZE + wire.FK_CLOCK_ANCHOR_KTIME_NS_OFFSET;
+  buffer.clocks.setBigUint64(anchorAt, process.hrtime.bigint(), true);
   return attrs.map((attr) => {
     const opened = openPerfEvent(attr, { cpu });
     assert.ok('fd' in opened, 'a software event can be opened');
     probe.attachPerfEvent('sample', opened.fd);
-    const anchorAt = cpu * wire.FK_CLOCK_SIZE + wire.FK_CLOCK_ANCHOR_KTIME_NS_OFFSET;
-    if (attr.config === softwareEvent.cpuClock) buffer.clocks.setBigUint64(anchorAt, process.hrtime.bigint(), true);
     enablePerfEvent(opened.fd);
     return opened.fd;
   });
@@ -116,6 +122,10 @@ function weightOf(samples: readonly Sample[], type: number): number {
   return sum(samples.filter((s) => s.key.sample_type === type).map((s) => s.weight));
 }
 
+function framesOf(stack: wire.FkStack | undefined): readonly bigint[] {
+  return stack?.words.slice(0, stack.n_words) ?? [];
+}
+
 /** Spawns, gives the child to `use`, kills it; ends when it has ended. */
 async function withChild(path: string, args: readonly string[], use: (child: ChildProcess) => Promise<void>) {
   const child = spawn(path, args, { stdio: 'ignore' });
@@ -149,7 +159,10 @@ function functionFinder(path: string): (address: bigint) => string {
     .filter((match) => match !== null)
     .map((match) => ({ address: BigInt(`0x${match[1]}`), name: match[2]! }));
   const end = symbols.find((s) => s.name === '_fini')!.address;
-  return (address) => (address > end ? 'outside' : symbols.findLast((s) => s.address <= address)?.name ?? 'outside');
+  return (address) => {
+    const symbol = address > end ? undefined : symbols.findLast((s) => s.address <= address);
+    return symbol?.name ?? 'outside';
+  };
 }
 
 const knownFlags = ['-O0', '-fno-omit-frame-pointer', '-no-pie'];
@@ -166,7 +179,8 @@ test('a known program: accounts, shares, stacks, identity', { skip: skipWithoutB
   const { clock } = run;
   assert.equal(clock.seen, clock.captured + clock.idle + BigInt(sum(clock.lost)), 'every tick has a fate');
   assert.equal(weightOf(run.samples, 0), Number(clock.captured_weight), 'drained = counted in the kernel');
-  assert.equal(clock.captured + clock.idle + clock.not_fired + run.pending, run.due, 'every due period has a fate');
+  const told = clock.captured + clock.idle + clock.not_fired + run.pending;
+  assert.equal(told, run.due, 'every due period has a fate');
 
   const own = run.samples.filter((s) => s.key.incarnation.tgid === tgid && s.key.sample_type === 0 && s.user);
   const total = weightOf(own, 0);
@@ -174,13 +188,17 @@ test('a known program: accounts, shares, stacks, identity', { skip: skipWithoutB
   for (const { key } of own) {
     assert.equal(key.tid, tgid);
     assert.equal(key.uid, 0);
-    assert.ok(Math.abs(Number(key.incarnation.start_boot_ns) / 1e7 - startTicks) < 2, 'starts when /proc says');
+    const { start_boot_ns } = key.incarnation;
+    assert.ok(Math.abs(Number(start_boot_ns) / 1e7 - startTicks) < 2, 'starts when /proc says');
   }
 
   const nameOf = functionFinder(program);
-  const chainOf = ({ user }: Sample) =>
-    user!.words.slice(0, user!.n_words).map((word, i) => nameOf(i === 0 ? word : word - 1n)).filter((n) => n !== 'outside');
-  const isBelow = (sample: Sample, ...callers: string[]) => callers.every((name) => chainOf(sample).includes(name));
+  const chainOf = ({ user }: Sample) => framesOf(user)
+    .map((word, i) => nameOf(i === 0 ? word : word - 1n))
+    .filter((name) => name !== 'outside');
+  const isBelow = (sample: Sample, ...callers: string[]) => {
+    return callers.every((name) => chainOf(sample).includes(name));
+  };
   const share = (...callers: string[]) => weightOf(own.filter((s) => isBelow(s, ...callers)), 0) / total;
   const expected: [number, ...string[]][] = [
     [0.1, 'share_10'], [0.2, 'share_20'], [0.7, 'share_70'], [0.21, 'left_30', 'shared_leaf'],
@@ -188,13 +206,14 @@ test('a known program: accounts, shares, stacks, identity', { skip: skipWithoutB
   ];
   for (const [p, ...callers] of expected) {
     const tolerance = 5 * Math.sqrt((p * (1 - p)) / total) + 0.02;
-    assert.ok(Math.abs(share(...callers) - p) < tolerance, `${callers.join(' <- ')}: ${share(...callers)} for ${p}`);
+    const measured = share(...callers);
+    assert.ok(Math.abs(measured - p) < tolerance, `${callers.join(' <- ')}: ${measured} for ${p}`);
   }
   const whole = ['shared_leaf', 'right_70', 'share_70', 'round_of_work', 'main'];
   assert.ok(own.some((s) => chainOf(s).join() === whole.join()), 'leaf first, no frame left out');
 });
 
-test('stacks are kept under the hash of their content, as typed frames', { skip: skipWithoutBpf }, async () => {
+test('stacks are kept under the hash of their content', { skip: skipWithoutBpf }, async () => {
   const run = await runSampler(async () => {
     for (let i = 0; i < 40; i++) execFileSync('ls', ['-lR', '/usr/include/linux']);
   });
@@ -203,17 +222,13 @@ test('stacks are kept under the hash of their content, as typed frames', { skip:
   for (const { key, kernel, user } of run.samples) {
     const isKept = (id: bigint) => id < FkStackId.FK_STACK_FIRST || run.stacks.has(id);
     assert.ok(isKept(key.kernel_stack) && isKept(key.user_stack), 'a count comes with its stacks');
-    for (const word of kernel?.words.slice(0, kernel.n_words) ?? []) {
-      assert.equal(Number(word >> 56n), wire.FkFrameKind.FK_FRAME_KERNEL);
-    }
-    for (const word of user?.words.slice(0, user.n_words) ?? []) {
-      assert.equal(Number(word >> 56n), wire.FkFrameKind.FK_FRAME_USER);
-    }
+    assert.ok(framesOf(kernel).every((word) => Number(word >> 56n) === FkFrameKind.FK_FRAME_KERNEL));
+    assert.ok(framesOf(user).every((word) => Number(word >> 56n) === FkFrameKind.FK_FRAME_USER));
   }
-  assert.ok(run.samples.some((s) => s.kernel && s.user), 'kernel-mode samples have the user stack that led there');
+  assert.ok(run.samples.some((s) => s.kernel && s.user), 'kernel mode has the user stack that led there');
 });
 
-test('another event goes through the same program: page faults, one by one', { skip: skipWithoutBpf }, async () => {
+test('page faults go through the same program, one by one', { skip: skipWithoutBpf }, async () => {
   const program = buildFixture('touch-pages.c', '-O0');
   const pages = 5000;
   let tgid = 0;
@@ -252,7 +267,7 @@ test('an exec starts another incarnation of the same tgid and start', { skip: sk
   assert.equal(new Set(own.map((s) => s.key.incarnation.start_boot_ns)).size, 1);
 });
 
-test('in the midst of an exec no frame of the old image is put under the new one', { skip: skipWithoutBpf }, async () => {
+test('in an exec no frame of the old image comes under the new one', { skip: skipWithoutBpf }, async () => {
   const program = buildFixture('exit-now.S', '-nostdlib', '-static', '-no-pie');
   const tgids = new Set<number>();
   const run = await runSampler(async () => {
@@ -266,10 +281,11 @@ test('in the midst of an exec no frame of the old image is put under the new one
   const own = run.samples.filter((s) => tgids.has(s.key.incarnation.tgid));
   const forkedId = Math.min(...own.map((s) => s.key.incarnation.exec_id));
   const replaced = own.filter((s) => s.key.incarnation.exec_id === forkedId + 2);
-  assert.ok(weightOf(replaced, faultType) >= 100, `${weightOf(replaced, faultType)} page faults after the exec`);
+  const faults = weightOf(replaced, faultType);
+  assert.ok(faults >= 100, `${faults} page faults after the exec`);
   const inExec = replaced.filter((s) => s.key.user_stack === BigInt(1 + FkStackEnd.FK_END_NO_REGISTERS));
   assert.ok(inExec.length > 0, 'some are taken before the new image runs');
-  for (const { user } of replaced) assert.ok((user?.words[0] ?? 0n) < 1n << 24n, `${user?.words[0]?.toString(16)}`);
+  for (const { user } of replaced) assert.ok(framesOf(user).every((word) => word < 1n << 24n));
 });
 
 test('full maps: what is lost is counted, what is cut says so', { skip: skipWithoutBpf }, async () => {
@@ -278,12 +294,13 @@ test('full maps: what is lost is counted, what is cut says so', { skip: skipWith
   };
   const fewKeys = await runSampler(work, { counts: 16 });
   const { clock, faults } = fewKeys;
-  assert.ok(sum([clock.lost[wire.FkLost.FK_LOST_COUNT_MAP_FULL]!, faults.lost[wire.FkLost.FK_LOST_COUNT_MAP_FULL]!]) > 0);
+  assert.ok(clock.lost[FkLost.FK_LOST_COUNT_MAP_FULL]! + faults.lost[FkLost.FK_LOST_COUNT_MAP_FULL]! > 0n);
   assert.equal(clock.seen, clock.captured + clock.idle + BigInt(sum(clock.lost)));
   assert.equal(weightOf(fewKeys.samples, 0), Number(clock.captured));
 
   const fewStacks = await runSampler(work, { stacks: 8 });
   assert.ok(fewStacks.stacks.size <= 8);
-  assert.ok(fewStacks.samples.some((s) => s.key.user_stack === BigInt(1 + FkStackEnd.FK_END_STACK_MAP_FULL)));
-  assert.equal(weightOf(fewStacks.samples, 0), Number(fewStacks.clock.captured), 'no sample is lost with its stack');
+  const cut = BigInt(1 + FkStackEnd.FK_END_STACK_MAP_FULL);
+  assert.ok(fewStacks.samples.some((s) => s.key.user_stack === cut));
+  assert.equal(weightOf(fewStacks.samples, 0), Number(fewStacks.clock.captured), 'only the stack is lost');
 });
