@@ -179,7 +179,8 @@ export class BatchBuffer {
   take(count: number): Batch {
     const keys = this.#keys.subarray(0, count * this.keySize);
     const values = this.#values.subarray(0, count * this.valueSize);
-    if (this.#capacity > BATCH_ENTRIES && count < this.#capacity / 8) this.#resize(Math.max(BATCH_ENTRIES, this.#capacity >> 1));
+    const isOversized = this.#capacity > BATCH_ENTRIES && count < this.#capacity / 8;
+    if (isOversized) this.#resize(Math.max(BATCH_ENTRIES, this.#capacity >> 1));
     return { count, keys, values };
   }
 
