@@ -17,9 +17,9 @@ const wirePrefix = 'fk_';
 /** The last entry of an enum that only counts the others. */
 const countSuffix = '_MAX';
 
-const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to
-// be edited: a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its
-// NUL. A decoder throws a RangeError where the view ends too early; the caller checks lengths first.
+const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not
+// to be edited: a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before
+// its NUL. A decoder throws a RangeError where the view ends too early; the caller checks lengths first.
 `;
 
 /** The whole of bpf/generated/wire.ts. **Errors**: throws where two objects disagree about a type, or a
@@ -163,7 +163,7 @@ function emitStructTable(structs: readonly BtfStruct[]): string {
 }
 
 function emitMapTable(probes: readonly ProbeTypes[]): string {
-  const lines = ['/** Key and value of each map, by probe. An array of maps has `inner`; a ring has neither. */'];
+  const lines = ['/** Key and value of each map. An array of maps has `inner`; a ring has neither. */'];
   lines.push('export const wireMaps = {');
   for (const { name, btf } of [...probes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     lines.push(`  ${name}: {`);

@@ -21,7 +21,7 @@ const suffix = '.bpf.o';
 export function readCompiledProbes(): CompiledProbe[] {
   const folder = new URL('../probes/', import.meta.url);
   const files = readdirSync(folder).filter((file) => file.endsWith(suffix)).sort();
-  if (files.length === 0) throw new Error(`no ${suffix} in ${fileURLToPath(folder)}: npm run build makes them`);
+  if (files.length === 0) throw new Error(`no ${suffix} in ${fileURLToPath(folder)}: run npm run build`);
   return files.map((file) => {
     return readCompiledProbe(file.slice(0, -suffix.length), readFileSync(new URL(file, folder)));
   });

@@ -1,6 +1,6 @@
-// Written by `npm run gen` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not to
-// be edited: a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before its
-// NUL. A decoder throws a RangeError where the view ends too early; the caller checks lengths first.
+// Written by `npm run gen` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not
+// to be edited: a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before
+// its NUL. A decoder throws a RangeError where the view ends too early; the caller checks lengths first.
 
 /** enum fk_frame_kind */
 export const FkFrameKind = {
@@ -458,7 +458,7 @@ export const wireStructs = {
   },
 } as const;
 
-/** Key and value of each map, by probe. An array of maps has `inner`; a ring has neither. */
+/** Key and value of each map. An array of maps has `inner`; a ring has neither. */
 export const wireMaps = {
   process: {
     drops: { key: 'u32', keySizeBytes: 4, value: 'u64', valueSizeBytes: 8 },
