@@ -33,10 +33,11 @@ export function encodeEnvelope(streams: readonly Uint8Array[]): Buffer {
   return blob;
 }
 
-/** The streams of a blob, decompressed; undefined when it is broken or of a version not known here.
+/** The streams of a blob, decompressed; undefined when it is broken, of a version not known here, or no blob at all (a
+ *  damaged page may give any type of column).
  *  **Limits**: 64 MiB a stream. */
-export function decodeEnvelope(blob: Uint8Array): Uint8Array[] | undefined {
-  if (blob.length < headBytes || blob[0] !== version) return undefined;
+export function decodeEnvelope(blob: unknown): Uint8Array[] | undefined {
+  if (!(blob instanceof Uint8Array) || blob.length < headBytes || blob[0] !== version) return undefined;
   const view = new DataView(blob.buffer, blob.byteOffset, blob.length);
   const count = view.getUint8(1);
   if (blob.length < headBytes + 4 * count) return undefined;

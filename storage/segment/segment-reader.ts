@@ -43,7 +43,9 @@ export function readSegment<T>(
   try {
     const fileClass = classify(db);
     if (fileClass !== 'ours') return fileClass;
-    return db.transaction(() => read(new SegmentReader(db, name)))();
+    // Ended by close(): on a damaged file COMMIT may fail although the rest was read.
+    db.exec('BEGIN');
+    return read(new SegmentReader(db, name));
   } finally {
     db.close();
   }
