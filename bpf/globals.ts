@@ -30,10 +30,6 @@ export class Globals {
     }
   }
 
-  has(name: string): boolean {
-    return this.#places.has(name);
-  }
-
   /** The global, or the elements of the array, as it is now and will be; not after the probe is closed. */
   u32(name: string): Uint32Array {
     const { map, offsetBytes, sizeBytes } = this.#place(name);

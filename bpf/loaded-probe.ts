@@ -1,6 +1,6 @@
 // A probe in the kernel, from its last attach to its end: gate, globals, maps, programs.
 
-import { closeObject, destroyLink, programFd, structSize, type LinkHandle } from '../ffi/libbpf.js';
+import { closeObject, destroyLink, programFd, type LinkHandle } from '../ffi/libbpf.js';
 import { closeFd } from '../ffi/libc.js';
 import { setPerfEventProgram } from '../ffi/perf-event.js';
 import { OperatingError, assert, type OperatingErrorCode } from '../storage/model/errors.js';
@@ -28,8 +28,8 @@ export class LoadedProbe {
     this.#object = object;
     this.#links = links;
     try {
-      this.#maps = collectMaps(object);
       this.globals = new Globals(object.handle);
+      this.#maps = collectMaps(object);
     } catch (error) {
       for (const link of links) destroyLink(link);
       closeObject(object.handle);
@@ -58,12 +58,6 @@ export class LoadedProbe {
     const map = this.#maps.byName.get(name);
     assert(map !== undefined, `probe ${this.name} has a map ${name}`);
     return map;
-  }
-
-  /** Size of a struct in the object's own types; undefined when it has none of that name. **Units**: bytes.
-   */
-  structSize(name: string): number | undefined {
-    return structSize(this.#object.handle, name);
   }
 
   /** Those in the kernel, with their ids there. */

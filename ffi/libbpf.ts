@@ -56,7 +56,6 @@ const signatures = {
   btf__find_by_name_kind: ['int', ['void *', 'str', 'uint32']],
   btf__type_by_id: ['void *', ['void *', 'uint32']],
   btf__name_by_offset: ['str', ['void *', 'uint32']],
-  btf__resolve_size: ['int64', ['void *', 'uint32']],
 } as const satisfies Record<string, readonly [string, readonly string[]]>;
 
 type Api = Readonly<Record<keyof typeof signatures, NativeFunction>>;
@@ -313,7 +312,6 @@ export function possibleCpus(): number {
 
 // Types (BTF) of an open object
 
-const BTF_KIND_STRUCT = 4;
 const BTF_KIND_DATASEC = 15;
 const BTF_TYPE_BYTES = 12;
 
@@ -343,13 +341,4 @@ export function sectionVariables(object: ObjectHandle, section: string): Section
       sizeBytes: entries.getUint32(at + 8, true),
     };
   });
-}
-
-/** Undefined when the object's types have no struct of that name. **Units**: bytes. */
-export function structSize(object: ObjectHandle, name: string): number | undefined {
-  const functions = api();
-  const btf = functions.bpf_object__btf(object) as bigint | null;
-  if (btf === null) return undefined;
-  const id = functions.btf__find_by_name_kind(btf, name, BTF_KIND_STRUCT) as number;
-  return id < 0 ? undefined : Number(functions.btf__resolve_size(btf, id));
 }
