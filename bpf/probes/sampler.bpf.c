@@ -109,6 +109,7 @@ static __always_inline __u64 take_user_stack(struct bpf_perf_event_data *ctx, st
 	return keep_stack(generation);
 }
 
+/* Returns why the sample was lost, FK_LOST_MAX when it was not. */
 static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 type, __u32 generation,
 				       __u64 weight)
 {
