@@ -1,5 +1,5 @@
-// How long pprofGzip keeps the event loop busy, and what it costs: 200,000 stacks of 30 frames in 2,000 series.
-// Run: node dist/bench/pprof.js [STACKS]
+// How long pprofGzip keeps the event loop busy, and what it costs: 200,000 stacks of 30 frames in 2,000
+// series. Run: node dist/bench/pprof.js [STACKS]
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
@@ -14,8 +14,8 @@ const seriesCount = 2_000;
 const trunkCount = 10_000;
 const periodNs = 10_101_010;
 
-/** Built in place: what a ProfileBuilder would leave to the garbage collector is freed in the middle of the measurement,
- *  and shows there as stalls of its own. */
+/** Built in place: what a ProfileBuilder would leave to the garbage collector is freed in the middle of
+ *  the measurement,  and shows there as stalls of its own. */
 function buildProfile(stacks: number): Profile {
   let state = 1;
   const below = (limit: number): number => {
@@ -72,11 +72,15 @@ for await (const chunk of pprofGzip(profile, { timeUnixNs: 0n, durationNs: 0n, c
   bytes += chunk.length;
   largest = Math.max(largest, chunk.length);
 }
+const seconds = ((performance.now() - started) / 1e3).toFixed(2);
 const cpu = process.cpuUsage(cpuBefore);
+const cpuSeconds = ((cpu.user + cpu.system) / 1e6).toFixed(2);
 await turn();
 delay.disable();
-console.log(`pprof: ${profile.rowNodes.length} stacks x ${framesPerStack} frames, ${profile.parents.length} nodes`);
+const [maxMs, p99Ms] = [delay.max, delay.percentile(99)].map((ns) => (ns / 1e6).toFixed(1));
+const rssMb = (process.resourceUsage().maxRSS / 1024).toFixed(0);
+console.log(`pprof: ${stacks} stacks x ${framesPerStack} frames, ${profile.parents.length} nodes`);
 console.log(`  written        ${(bytes / 1e6).toFixed(1)} MB, chunks of at most ${largest} bytes`);
-console.log(`  time           ${((performance.now() - started) / 1e3).toFixed(2)} s, CPU ${((cpu.user + cpu.system) / 1e6).toFixed(2)} s`);
-console.log(`  longest stall  ${(delay.max / 1e6).toFixed(1)} ms (99th percentile ${(delay.percentile(99) / 1e6).toFixed(1)} ms)`);
-console.log(`  largest RSS    ${(process.resourceUsage().maxRSS / 1024).toFixed(0)} MB, the profile included`);
+console.log(`  time           ${seconds} s, CPU ${cpuSeconds} s`);
+console.log(`  longest stall  ${maxMs} ms (99th percentile ${p99Ms} ms)`);
+console.log(`  largest RSS    ${rssMb} MB, the profile included`);

@@ -1,5 +1,5 @@
-// Colours by kind of frame, light enough for black text and for paper. Native code has a warm hue by module; the shade,
-// by name, keeps neighbours apart.
+// Colours by kind of frame, light enough for black text and for paper. Native code has a warm hue by
+// module; the shade, by name, keeps neighbours apart.
 
 import type { TreeFrame } from './frame-tree.js';
 
@@ -9,7 +9,9 @@ const shades = [0, 1, 2];
 
 /** CSS for every class that colourClass gives, and for `hit`, a frame that a search found. */
 export const colourStyles = [
-  ...nativeHues.flatMap((hue, i) => shades.map((s) => `.n${i}${s} { fill: hsl(${hue}, 85%, ${70 + 6 * s}%); }`)),
+  ...nativeHues.flatMap((hue, i) =>
+    shades.map((s) => `.n${i}${s} { fill: hsl(${hue}, 85%, ${70 + 6 * s}%); }`),
+  ),
   ...shades.map((s) => `.k${s} { fill: hsl(29, 92%, ${58 + 6 * s}%); }`),
   ...shades.map((s) => `.u${s} { fill: hsl(0, 0%, ${76 + 5 * s}%); }`),
   '.comm { fill: hsl(38, 35%, 87%); }',

@@ -1,6 +1,7 @@
-// What makes a flame graph answer to the mouse and the keyboard. It is a constant: no name of a profile is part of it,
-// and it writes names as text only. It reads the picture: each <rect> of #frames has x and width in the profile's
-// values, so that zooming is one change of that <svg>'s viewBox, and a <title> of name, value and module in lines.
+// What makes a flame graph answer to the mouse and the keyboard. It is a constant: no name of a profile
+// is part of it, and it writes names as text only. It reads the picture: each <rect> of #frames has x and
+// width in millionths of the whole, so that zooming is one change of that <svg>'s viewBox, and a <title>
+// of name, value and module in lines.
 
 /** Sizes that picture and script share, in pixels. */
 export const sizes = {
@@ -26,7 +27,8 @@ const frames = [...graph.querySelectorAll('rect')].map((rect) => {
   const [name, value, module] = rect.firstElementChild.textContent.split('\\n');
   const x = Number(rect.getAttribute('x'));
   const width = Number(rect.getAttribute('width'));
-  return { rect, name, value, module: module ?? '', x, width, end: x + width, y: Number(rect.parentNode.dataset.y) };
+  const y = Number(rect.parentNode.dataset.y);
+  return { rect, name, value, module: module ?? '', x, width, end: x + width, y };
 });
 const frameOf = new Map(frames.map((frame) => [frame.rect, frame]));
 const all = frames[0];
@@ -55,7 +57,8 @@ function labelOf({ name, x, end, y }) {
   label.setAttribute('x', left + (from - view.x) * scale + ${sizes.labelPadPx});
   label.setAttribute('y', top + y + ${sizes.rowPx - 5});
   const characters = [...name];
-  label.textContent = characters.length <= columns ? name : characters.slice(0, columns - 1).join('') + '\\u2026';
+  const isCut = characters.length > columns;
+  label.textContent = isCut ? characters.slice(0, columns - 1).join('') + '\\u2026' : name;
   return label;
 }
 
@@ -67,11 +70,13 @@ function search(term) {
   } catch {
     matched.textContent = 'not a regular expression: ' + term;
   }
-  let end = -1;
-  let sum = 0;
-  const hits = frames.filter(({ name, module }) => pattern !== null && (pattern.test(name) || pattern.test(module)));
+  const matches = (text) => pattern !== null && pattern.test(text);
+  const hits = frames.filter(({ name, module }) => matches(name) || matches(module));
   for (const { rect } of frames) rect.classList.remove('hit');
   for (const { rect } of hits) rect.classList.add('hit');
+  // A frame on top of another that matched counts once.
+  let end = -1;
+  let sum = 0;
   for (const hit of hits.sort((a, b) => a.x - b.x || b.width - a.width)) {
     if (hit.x < end) continue;
     sum += hit.width;
@@ -91,8 +96,8 @@ graph.addEventListener('click', (event) => {
   if (frame) zoomTo(frame);
 });
 graph.addEventListener('mouseover', (event) => {
-  const frame = frameOf.get(event.target);
-  details.textContent = frame ? [frame.name, frame.module, frame.value].filter(Boolean).join('  \\u00b7  ') : '';
+  const { name, module, value } = frameOf.get(event.target) ?? {};
+  details.textContent = [name, module, value].filter(Boolean).join('  \\u00b7  ');
 });
 graph.addEventListener('mouseleave', () => (details.textContent = ''));
 resetButton.addEventListener('click', () => zoomTo(all));

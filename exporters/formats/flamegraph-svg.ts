@@ -1,7 +1,9 @@
-// Flame graph as one SVG file: root at the bottom, width is value, siblings by name. Static inside <img>, searchable and
-// zoomable when opened by itself. Frames are drawn in the profile's own numbers and scaled by the viewBox, so that they
-// stay exact at every zoom. Source: Brendan Gregg, "The Flame Graph", CACM 59(6), 2016.
+// Flame graph as one SVG file: root at the bottom, width is value, siblings by name. Static inside <img>,
+// searchable and zoomable when opened by itself. Across, frames are drawn in millionths of the whole and
+// scaled by a viewBox, so that zooming only moves that; browsers clamp larger numbers (Chromium above 2^25).
+// Source: Brendan Gregg, "The Flame Graph", CACM 59(6), 2016.
 
+import { assert } from '../../storage/model/errors.js';
 import type { FunctionInfo } from '../../storage/model/frame.js';
 import { functionLabel } from '../../storage/model/frame.js';
 import type { Profile } from '../../storage/model/profile.js';
@@ -14,8 +16,12 @@ import { buildFrameTree } from './frame-tree.js';
 import { escapeXml, formatValue, groupDigits, wrapText } from './text.js';
 
 const { rowPx, charPx, labelPadPx, leastColumns, borderFromPx } = sizes;
+const wholeWidth = 1e6;
 const marginPx = 10;
 const titlePx = 34;
+const titleCharPx = 10.3;
+/** Room for the buttons beside the title. */
+const buttonsPx = 230;
 const linePx = 15;
 const footerPx = 26;
 
@@ -24,19 +30,20 @@ export interface FlamegraphOptions {
   /** What the picture covers: the range, the completeness. Wrapped to the width; line ends are kept. */
   readonly subtitle: string;
   readonly valueIndex: number;
-  /** Default 1200. */
+  /** At least 300; default 1200. */
   readonly widthPx?: number;
   /** Narrower frames are not drawn, and counted in the picture; default 0.3. */
   readonly minWidthPx?: number;
-  /** Marks stacks that end early with a frame of their own below their frames; default false. */
+  /** Marks stacks that end early with a frame of their own, right above the comm; default false. */
   readonly showCuts?: boolean;
 }
 
 /** A profile without samples gives a picture that says so. */
 export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): string {
   const { valueIndex, widthPx = 1200, minWidthPx = 0.3, showCuts = false } = options;
+  assert(widthPx >= 300, 'a flame graph is at least 300 px wide');
   const valueType = profile.valueTypes[valueIndex]!;
-  const tree = buildFrameTree(profile, { valueIndex, showCuts, frameOf: functionFrame, commFrameOf: commFrame });
+  const tree = buildFrameTree(profile, { valueIndex, showCuts, frameOf, commFrameOf });
   const graph = layOut(tree, { widthPx: widthPx - 2 * marginPx, minWidthPx });
   const total = tree.total[0]!;
   const lines = wrapText(options.subtitle, Math.floor((widthPx - 2 * marginPx) / charPx));
@@ -45,7 +52,8 @@ export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): str
   const topPx = titlePx + lines.length * linePx + 6;
   const bodyPx = total > 0 ? graph.rows.length * rowPx : 3 * rowPx;
   const heightPx = topPx + bodyPx + footerPx;
-  const body = total > 0 ? drawGraph(tree, graph, { widthPx, topPx, valueType }) : drawNothing(topPx + 2 * rowPx);
+  const place = { widthPx, topPx };
+  const body = total > 0 ? drawGraph(tree, graph, { ...place, valueType }) : drawNothing(place);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${heightPx}"`,
     ` viewBox="0 0 ${widthPx} ${heightPx}" role="img">\n`,
@@ -73,17 +81,17 @@ text { font: 11px "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #111; wh
 .under { opacity: 0.55; }
 `;
 
-function functionFrame(fn: FunctionInfo): TreeFrame {
+function frameOf(fn: FunctionInfo): TreeFrame {
   const isUnnamed = fn.frameType === 'native' && fn.name === '';
   return { text: functionLabel(fn), moduleName: fn.module.name, kind: isUnnamed ? 'unnamed' : fn.frameType };
 }
 
-function commFrame(comm: string): TreeFrame {
+function commFrameOf(comm: string): TreeFrame {
   return { text: comm || '[unknown]', moduleName: '', kind: 'comm' };
 }
 
-/** Where frames stand. **Shape**: rows[depth] holds the nodes drawn there, from left to right; starts has one entry a
- *  node. **Units**: starts in the profile's values. */
+/** Where frames stand. **Shape**: rows[depth] holds the nodes drawn there, from left to right; starts
+ *  has one entry a node. **Units**: starts in the profile's values. */
 interface Layout {
   readonly rows: readonly (readonly number[])[];
   readonly starts: Float64Array;
@@ -121,26 +129,36 @@ function summaryOf(
 
 function drawHeader(title: string, lines: readonly string[], widthPx: number): string {
   const rightPx = widthPx - marginPx;
+  const shownTitle = cutToColumns(title, Math.floor((rightPx - buttonsPx) / titleCharPx));
   return [
-    `<text id="title" x="${marginPx}" y="24">${escapeXml(cutToColumns(title, (widthPx - 240) / 10.3))}</text>\n`,
+    `<text id="title" x="${marginPx}" y="24">${escapeXml(shownTitle)}</text>\n`,
     `<text id="reset" class="button right hidden" x="${rightPx - 110}" y="22">Reset zoom</text>\n`,
     `<text id="search" class="button right hidden" x="${rightPx}" y="22">Search</text>\n`,
-    ...lines.map((line, i) => `<text x="${marginPx}" y="${titlePx + 8 + i * linePx}">${escapeXml(line)}</text>\n`),
+    ...lines.map((line, i) => {
+      return `<text x="${marginPx}" y="${titlePx + 8 + i * linePx}">${escapeXml(line)}</text>\n`;
+    }),
   ].join('');
 }
 
-function drawNothing(yPx: number): string[] {
-  return [`<text x="${marginPx}" y="${yPx}">No samples.</text>\n`];
+interface Place {
+  readonly widthPx: number;
+  readonly topPx: number;
+}
+
+function drawNothing({ topPx }: Place): string[] {
+  return [`<text x="${marginPx}" y="${topPx + 2 * rowPx}">No samples.</text>\n`];
 }
 
 function drawGraph(
   tree: FrameTree,
   { rows, starts }: Layout,
-  { widthPx, topPx, valueType }: { widthPx: number; topPx: number; valueType: ValueType },
+  { widthPx, topPx, valueType }: Place & { valueType: ValueType },
 ): string[] {
   const total = tree.total[0]!;
   const graphPx = widthPx - 2 * marginPx;
   const heightPx = rows.length * rowPx;
+  // Edges are rounded, not widths: neighbours and parents keep theirs in common.
+  const edgeAt = (value: number): number => Math.round((value / total) * wholeWidth);
   const frames: string[] = [];
   const labels: string[] = [];
   rows.forEach((nodes, depth) => {
@@ -151,8 +169,11 @@ function drawGraph(
       const value = tree.total[node]!;
       const framePx = (value / total) * graphPx;
       const colour = colourClass(frame) + (framePx >= borderFromPx ? ' b' : '');
-      const title = titleOf(frame, `${formatValue(value, valueType)}, ${((100 * value) / total).toFixed(2)} %`);
-      frames.push(`<rect class="${colour}" x="${starts[node]!}" width="${value}" height="${rowPx - 1}">`, title, '</rect>\n');
+      const percent = ((100 * value) / total).toFixed(2);
+      const title = titleOf(frame, `${formatValue(value, valueType)}, ${percent} %`);
+      const x = edgeAt(starts[node]!);
+      const box = `x="${x}" width="${edgeAt(starts[node]! + value) - x}" height="${rowPx - 1}"`;
+      frames.push(`<rect class="${colour}" ${box}>${title}</rect>\n`);
       const columns = Math.floor((framePx - 2 * labelPadPx) / charPx);
       if (columns < leastColumns) continue;
       const xPx = (marginPx + (starts[node]! / total) * graphPx + labelPadPx).toFixed(1);
@@ -163,7 +184,7 @@ function drawGraph(
   });
   return [
     `<svg id="frames" x="${marginPx}" y="${topPx}" width="${graphPx}" height="${heightPx}"`,
-    ` viewBox="0 0 ${total} ${heightPx}" preserveAspectRatio="none">\n`,
+    ` viewBox="0 0 ${wholeWidth} ${heightPx}" preserveAspectRatio="none">\n`,
     ...frames,
     '</svg>\n<g id="labels">\n',
     ...labels,
@@ -181,5 +202,5 @@ function titleOf({ text, moduleName }: TreeFrame, value: string): string {
 
 function cutToColumns(text: string, columns: number): string {
   const characters = [...text];
-  return characters.length <= columns ? text : `${characters.slice(0, Math.floor(columns) - 1).join('')}…`;
+  return characters.length <= columns ? text : `${characters.slice(0, columns - 1).join('')}…`;
 }

@@ -17,8 +17,8 @@ export interface FoldedOptions {
   readonly showCuts?: boolean;
 }
 
-/** Lines without line ends, siblings by name, each stack once. `;` in a name becomes `:`, what cannot be printed
- *  U+FFFD; kernel frames end in `_[k]`. Values are rounded to integers. */
+/** Lines without line ends, siblings by name, each stack once. `;` in a name becomes `:`, what cannot
+ *  be printed  U+FFFD; kernel frames end in `_[k]`. Values are rounded to integers. */
 export function* foldedLines(profile: Profile, options: FoldedOptions): Generator<string> {
   const { valueIndex, withComm = true, showCuts = false } = options;
   const tree = buildFrameTree(profile, {

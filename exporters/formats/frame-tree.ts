@@ -1,5 +1,5 @@
-// The tree that folded text and flame graphs show: comm (where wanted), then frames root first, equal frames of one
-// parent merged, siblings by name. Built from a profile's trie in one pass over its rows.
+// The tree that folded text and flame graphs show: comm (where wanted), then frames root first, equal
+// frames of one parent merged, siblings by name. Built from a profile's trie in one pass over its rows.
 //
 //   root -> comm -> [cut] -> frame -> frame        parent < child, as in a profile
 
@@ -14,8 +14,8 @@ export interface TreeFrame {
   readonly kind: FrameType | 'unnamed' | 'comm';
 }
 
-/** **Shape**: nodeFrames, self and total have one entry a node; node 0 is the root, and its entry in nodeFrames means
- *  nothing. */
+/** **Shape**: nodeFrames, self and total have one entry a node; node 0 is the root, and its entry in
+ *  nodeFrames means nothing. */
 export interface FrameTree extends ChildLinks {
   readonly frames: readonly TreeFrame[];
   readonly nodeFrames: Uint32Array;

@@ -1,5 +1,5 @@
-// Names are foreign text: a process or a symbol may be called anything. What reaches a line or a picture goes through
-// here first.
+// Names are foreign text: a process or a symbol may be called anything. What reaches a line or a picture
+// goes through here first.
 
 import type { ValueType } from '../../storage/model/stream.js';
 

@@ -58,7 +58,8 @@ export function functionLabel(fn: FunctionInfo): string {
   if (fn.name !== '') return fn.name;
   if (fn.module.name === '') return fn.reason === 'anonymous' ? '[anonymous]' : '[unknown]';
   const base = fn.module.name.startsWith('[') ? fn.module.name.slice(1, -1) : fn.module.name;
-  return `[${base}+0x${(fn.start ?? 0).toString(16)}]`;
+  // Kernel addresses are negative as numbers.
+  return `[${base}+0x${BigInt.asUintN(64, BigInt(fn.start ?? 0)).toString(16)}]`;
 }
 
 /** One string per distinct function, for maps. */

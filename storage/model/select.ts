@@ -5,7 +5,8 @@ import { functionLabel } from './frame.js';
 import type { Profile } from './profile.js';
 
 export interface Selection {
-  /** Keeps samples with a frame (not a cut) whose label or module name matches. Flags g and y mean nothing here. */
+  /** Keeps samples with a frame (not a cut) whose label or module name matches. Flags g and y mean
+   *  nothing here. */
   readonly functionPattern?: RegExp;
   /** true keeps samples whose leaf is kernel code, false the others. */
   readonly kernel?: boolean;
@@ -48,7 +49,7 @@ export function selectProfile(profile: Profile, selection: Selection): Profile {
 /** 1 for each node at which a stack may end to be kept. */
 function selectNodes(profile: Profile, { functionPattern, kernel }: Selection): Uint8Array {
   const { parents, nodeFunctions, functions } = profile;
-  const pattern = functionPattern && new RegExp(functionPattern.source, functionPattern.flags.replace(/[gy]/g, ''));
+  const pattern = functionPattern && withoutMemory(functionPattern);
   const functionMatches = Uint8Array.from(functions, (fn) => (matches(fn, pattern) ? 1 : 0));
   const functionIsKernel = Uint8Array.from(functions, (fn) => (fn.frameType === 'kernel' ? 1 : 0));
   const hasMatch = new Uint8Array(parents.length);
@@ -60,6 +61,11 @@ function selectNodes(profile: Profile, { functionPattern, kernel }: Selection): 
   }
   if (kernel === undefined) return hasMatch;
   return hasMatch.map((has, i) => (has === 1 && (isKernel[i] === 1) === kernel ? 1 : 0));
+}
+
+/** `test` of a pattern with flag g or y goes on from where it was. */
+function withoutMemory(pattern: RegExp): RegExp {
+  return new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''));
 }
 
 function matches(fn: FunctionInfo, pattern: RegExp | undefined): boolean {

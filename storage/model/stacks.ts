@@ -1,5 +1,5 @@
-// Stacks as a trie: walking it, and how complete its stacks are. Everything runs in loops, not recursion: a stack is
-// as deep as a store's file says.
+// Stacks as a trie: walking it, and how complete its stacks are. Everything runs in loops, not recursion:
+// a stack is as deep as a store's file says.
 
 import type { Profile } from './profile.js';
 import { nodeSums } from './profile.js';
@@ -38,7 +38,12 @@ export function stackCompleteness(profile: Profile): StackCompleteness {
       addTo(framesUnnamed, fn.reason ?? 'no-match', weight);
     }
   }
-  return { complete, cut: Object.fromEntries(cut), framesNamed, framesUnnamed: Object.fromEntries(framesUnnamed) };
+  return {
+    complete,
+    cut: Object.fromEntries(cut),
+    framesNamed,
+    framesUnnamed: Object.fromEntries(framesUnnamed),
+  };
 }
 
 function addTo(sums: Map<string, number>, name: string, weight: number): void {

@@ -1,4 +1,5 @@
-// The table of functions: self is the value at the leaf, total the value anywhere on the stack, once under recursion.
+// The table of functions: self is the value at the leaf, total the value anywhere on the stack, once
+// under recursion.
 
 import { functionLabel } from './frame.js';
 import type { Profile } from './profile.js';
