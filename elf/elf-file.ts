@@ -67,7 +67,7 @@ export function readElf(read: ReadAt): ElfFile | { readonly reason: ElfReason } 
   }
   if (bytes.length < headerBytes) return { reason: 'truncated' };
   if (bytes[4] !== 2 || bytes[5] !== 1) return { reason: 'not-64-bit-little-endian' };
-  const header = viewOf(bytes.slice());
+  const header = viewOf(new Uint8Array(bytes));
   const segments = readSegments(read, header);
   const sections = readSections(read, header);
   const buildId = readBuildId(read, segments, sections);
@@ -79,7 +79,7 @@ export function readElf(read: ReadAt): ElfFile | { readonly reason: ElfReason } 
 export function readSection(read: ReadAt, section: ElfSection, maxBytes: number): Uint8Array | undefined {
   if (section.type === sectionType.noBits || section.sizeBytes > maxBytes) return undefined;
   const bytes = read(section.offset, section.sizeBytes);
-  return bytes.length === section.sizeBytes ? bytes.slice() : undefined;
+  return bytes.length === section.sizeBytes ? new Uint8Array(bytes) : undefined;
 }
 
 export function readerOf(bytes: Uint8Array): ReadAt {
@@ -160,7 +160,7 @@ function readSections(read: ReadAt, header: DataView): ElfSection[] {
     if (namesIndex === 0xffff) namesIndex = view.getUint32(40, true);
   }
   if (count <= 0 || count > maxSections) return [];
-  const table = read(offset, count * sectionBytes).slice();
+  const table = new Uint8Array(read(offset, count * sectionBytes));
   const sections: (ElfSection & { nameOffset: number })[] = [];
   const view = viewOf(table);
   for (let at = 0; at + sectionBytes <= table.length; at += sectionBytes) sections.push(sectionAt(view, at));

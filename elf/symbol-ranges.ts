@@ -13,44 +13,49 @@ export const symbolFlag = {
 
 const maxSymbols = 2 ** 21;
 const maxAliases = 64;
+const maxGroup = 1024;
 
-/** Growing columns, 13 bytes a row. **Units**: addresses relative to the file's lowest segment, string table
+/** Columns of rows, 13 bytes a row. Room that is asked for but not written to costs no memory: the kernel
+ *  gives pages at the first write. **Units**: addresses relative to the file's lowest segment, string table
  *  offsets. */
 export class SymbolColumns {
-  starts = new Uint32Array(256);
-  ends = new Uint32Array(256);
-  names = new Uint32Array(256);
-  flags = new Uint8Array(256);
+  starts: Uint32Array;
+  ends: Uint32Array;
+  names: Uint32Array;
+  flags: Uint8Array;
   count = 0;
+
+  /** At most 2^21 rows. */
+  constructor(rows: number) {
+    const length = Math.min(rows, maxSymbols);
+    this.starts = new Uint32Array(length);
+    this.ends = new Uint32Array(length);
+    this.names = new Uint32Array(length);
+    this.flags = new Uint8Array(length);
+  }
 
   get byteLength(): number {
     return this.starts.byteLength + this.ends.byteLength + this.names.byteLength + this.flags.byteLength;
   }
 
-  /** False, and nothing added, when 2^21 rows are there. */
+  /** False, and nothing added, when there is no room. */
   push(start: number, end: number, name: number, flags: number): boolean {
-    if (this.count === maxSymbols) return false;
-    if (this.count === this.starts.length) this.#resize(this.count * 2);
-    this.starts[this.count] = start;
-    this.ends[this.count] = end;
-    this.names[this.count] = name;
-    this.flags[this.count] = flags;
-    this.count++;
+    const row = this.count;
+    if (row === this.starts.length) return false;
+    this.starts[row] = start;
+    this.ends[row] = end;
+    this.names[row] = name;
+    this.flags[row] = flags;
+    this.count = row + 1;
     return true;
   }
 
   /** Gives back the room that is not used. */
   trim(): void {
-    this.#resize(this.count);
-  }
-
-  #resize(length: number): void {
-    const { starts, ends, names, flags } = this;
-    const count = Math.min(length, this.count);
-    (this.starts = new Uint32Array(length)).set(starts.subarray(0, count));
-    (this.ends = new Uint32Array(length)).set(ends.subarray(0, count));
-    (this.names = new Uint32Array(length)).set(names.subarray(0, count));
-    (this.flags = new Uint8Array(length)).set(flags.subarray(0, count));
+    this.starts = this.starts.slice(0, this.count);
+    this.ends = this.ends.slice(0, this.count);
+    this.names = this.names.slice(0, this.count);
+    this.flags = this.flags.slice(0, this.count);
   }
 }
 
@@ -66,41 +71,23 @@ export function lastAtOrBelow(sorted: Uint32Array, count: number, value: number)
   return low - 1;
 }
 
-/** Ranges beyond 2^21 are dropped, the highest ones. Marks aliases in `symbols` itself. */
+/** Ranges beyond 2^21 are dropped, those of the highest addresses. Marks aliases in `symbols` itself. */
 export function layFlat(symbols: SymbolColumns): { columns: SymbolColumns; aliases: Uint32Array } {
   const order = sortedByStart(symbols);
   const sweep = new Sweep(symbols);
-  for (let from = 0, to = 0; from < order.length; from = to) {
-    const start = symbols.starts[order[from]!]!;
-    let own = from; // equal rows stay in the order in which they were pushed: those of .symtab come first
-    for (; to < order.length && symbols.starts[order[to]!]! === start; to++) {
-      if ((symbols.flags[order[to]!]! & symbolFlag.dynamic) === 0) own = to + 1;
-    }
-    if (own === from) own = to;
-    sweep.advance(start);
-    if (own - from === 1) sweep.enter(start, order[from]!);
-    else sweep.enterGroup(start, order.subarray(from, own));
-  }
+  for (let next = 0; next < order.length; ) next = sweep.enterNext(order, next);
   sweep.advance(2 ** 32);
   sweep.ranges.trim();
   return { columns: sweep.ranges, aliases: Uint32Array.from(sweep.aliases) };
 }
 
-/** Row numbers in order of start, equal ones in order of row: a radix sort of two 16-bit digits. */
+/** Row numbers in order of start, equal ones in order of row: both fit into the 53 bits of one key. */
 function sortedByStart({ starts, count }: SymbolColumns): Uint32Array {
-  let order = new Uint32Array(count);
-  for (let i = 0; i < count; i++) order[i] = i;
-  for (const shift of [0, 16]) {
-    const places = new Uint32Array(65_537);
-    for (let i = 0; i < count; i++) places[((starts[i]! >>> shift) & 0xffff) + 1]!++;
-    for (let digit = 0; digit < 65_536; digit++) places[digit + 1]! += places[digit]!;
-    const sorted = new Uint32Array(count);
-    for (let i = 0; i < count; i++) {
-      const row = order[i]!;
-      sorted[places[(starts[row]! >>> shift) & 0xffff]!++] = row;
-    }
-    order = sorted;
-  }
+  const keys = new Float64Array(count);
+  for (let i = 0; i < count; i++) keys[i] = starts[i]! * maxSymbols + i;
+  keys.sort();
+  const order = new Uint32Array(count);
+  for (let i = 0; i < count; i++) order[i] = keys[i]! % maxSymbols;
   return order;
 }
 
@@ -117,7 +104,7 @@ function preferenceOfFlags(flags: number): number {
 
 /** Goes over the addresses upwards with a stack of the symbols that are open; the top one owns the code. */
 class Sweep {
-  readonly ranges = new SymbolColumns();
+  readonly ranges: SymbolColumns;
   readonly aliases: number[] = [];
   readonly #symbols: SymbolColumns;
   readonly #open: number[] = [];
@@ -126,6 +113,24 @@ class Sweep {
 
   constructor(symbols: SymbolColumns) {
     this.#symbols = symbols;
+    this.ranges = new SymbolColumns(2 * symbols.count);
+  }
+
+  /** Opens the symbols that begin where row `order[from]` does, of very many the first 1024. Returns where
+   *  the next ones stand in `order`. */
+  enterNext(order: Uint32Array, from: number): number {
+    const { starts, flags } = this.#symbols;
+    const start = starts[order[from]!]!;
+    let to = from;
+    let own = from; // equal rows stay in the order in which they were pushed: those of .symtab come first
+    for (; to < order.length && starts[order[to]!]! === start; to++) {
+      if ((flags[order[to]!]! & symbolFlag.dynamic) === 0) own = to + 1;
+    }
+    if (own === from) own = to;
+    this.advance(start);
+    if (own - from === 1) this.#enter(start, order[from]!);
+    else this.#enterGroup(start, order.subarray(from, Math.min(own, from + maxGroup)));
+    return to;
   }
 
   /** Emits what is open up to `address`, and closes what ends there. */
@@ -144,7 +149,7 @@ class Sweep {
   }
 
   /** Opens a symbol that begins here, inside of those that are open. A guess ends where any other begins. */
-  enter(start: number, row: number): void {
+  #enter(start: number, row: number): void {
     const { flags } = this.#symbols;
     const top = this.#open.length === 0 ? undefined : this.#open[this.#open.length - 1]!;
     if (top !== undefined && (flags[top]! & symbolFlag.guess) !== 0) this.#open.pop();
@@ -154,7 +159,7 @@ class Sweep {
   }
 
   /** Opens the preferred symbol of those that begin here, inside of those that reach beyond it. */
-  enterGroup(start: number, group: Uint32Array): void {
+  #enterGroup(start: number, group: Uint32Array): void {
     const { ends, flags } = this.#symbols;
     let best = group[0]!;
     for (const row of group) if (preference(this.#symbols, row, best) < 0) best = row;
@@ -165,9 +170,9 @@ class Sweep {
         if (ends[row]! > ends[best]! && (flags[row]! & symbolFlag.guess) === 0) wider.push(row);
       }
       wider.sort((a, b) => ends[b]! - ends[a]! || a - b);
-      for (const row of wider) this.enter(start, row);
+      for (const row of wider) this.#enter(start, row);
     }
-    this.enter(start, best);
+    this.#enter(start, best);
   }
 
   #noteAliases(group: Uint32Array, best: number): void {

@@ -13,38 +13,41 @@
 // is; it is marked as a guess.
 
 import type { ElfFile, ElfSection, ReadAt } from './elf-file.js';
-import { readCString, readSection, readSigned64, sectionType, segmentType, viewOf } from './elf-file.js';
+import { readCString, readSection, sectionType, segmentType } from './elf-file.js';
 import { SymbolColumns, lastAtOrBelow, layFlat, symbolFlag } from './symbol-ranges.js';
 
 export type SymbolsReason = 'no-symbols' | 'over-budget';
 
 const maxTableBytes = 64 << 20;
-const maxNameTableBytes = 2 ** 40;
 const maxNameBytes = 4096;
 const firstReadBytes = 256;
 const entryBytes = 24;
-const chunkBytes = entryBytes * 10_000;
+const entryWords = entryBytes / 4;
+const chunkBytes = entryBytes * 1000;
 const typeFunction = 2;
 const typeIndirectFunction = 10;
 const firstReservedSection = 0xff00;
+const maxOffset = 2 ** 32 - 1;
 
 /** Reads both symbol tables. **Limits**: 64 MB a table, 2^21 functions a file: beyond it `over-budget`. */
 export function readSymbols(read: ReadAt, file: ElfFile): SymbolTable | { readonly reason: SymbolsReason } {
   const loads = file.segments.filter((s) => s.type === segmentType.load);
   const base = loads.reduce((lowest, s) => Math.min(lowest, s.address), Infinity);
   if (base === Infinity) return { reason: 'no-symbols' };
-  const columns = new SymbolColumns();
-  const names: NameTable[] = [];
   const { symbols, dynamicSymbols } = sectionType;
-  for (const [type, flag] of [[symbols, 0], [dynamicSymbols, symbolFlag.dynamic]] as const) {
-    const section = file.sections.find((s) => s.type === type);
+  const tables = [
+    { flag: 0, section: file.sections.find((s) => s.type === symbols) },
+    { flag: symbolFlag.dynamic, section: file.sections.find((s) => s.type === dynamicSymbols) },
+  ];
+  const sizes = tables.map(({ section }) => section?.sizeBytes ?? 0);
+  if (Math.max(...sizes) > maxTableBytes) return { reason: 'over-budget' };
+  const columns = new SymbolColumns(Math.ceil((sizes[0]! + sizes[1]!) / entryBytes));
+  const names: NameTable[] = [];
+  for (const { section, flag } of tables) {
     const strings = section && file.sections[section.link];
-    const isUsable = strings !== undefined && strings.sizeBytes <= maxNameTableBytes;
-    names.push({ section: isUsable ? strings : undefined, bytes: undefined });
-    if (section === undefined || !isUsable) continue;
-    if (section.sizeBytes > maxTableBytes || !collect(read, file, section, { base, flag, columns })) {
-      return { reason: 'over-budget' };
-    }
+    names.push({ section: strings, bytes: undefined });
+    if (section === undefined || strings === undefined) continue;
+    if (!collect(read, section, { file, base, flag, columns })) return { reason: 'over-budget' };
   }
   if (columns.count === 0) return { reason: 'no-symbols' };
   return new SymbolTable(base, layFlat(columns), names);
@@ -146,35 +149,56 @@ export class SymbolTable {
   }
 }
 
-/** Adds the functions of one table; false when there are too many.
- *  An entry: u32 name, u8 binding << 4 | type, u8 visibility, u16 section, u64 value, u64 size. */
-function collect(
-  read: ReadAt, file: ElfFile, section: ElfSection,
-  into: { readonly base: number; readonly flag: number; readonly columns: SymbolColumns },
-): boolean {
-  const { base, flag, columns } = into;
+/** What `collect` adds to, and how. */
+interface Collecting {
+  readonly file: ElfFile;
+  readonly base: number;
+  readonly flag: number;
+  readonly columns: SymbolColumns;
+}
+
+/** Adds the functions of one table; false when there are too many. */
+function collect(read: ReadAt, section: ElfSection, into: Collecting): boolean {
   for (let done = 0; done + entryBytes <= section.sizeBytes; done += chunkBytes) {
-    const bytes = read(section.offset + done, Math.min(chunkBytes, section.sizeBytes - done));
-    const view = viewOf(bytes);
-    for (let at = 0; at + entryBytes <= bytes.length; at += entryBytes) {
-      const info = bytes[at + 4]!;
-      const type = info & 15;
-      if (type !== typeFunction && type !== typeIndirectFunction) continue;
-      const sectionIndex = view.getUint16(at + 6, true);
-      const name = view.getUint32(at, true);
-      const address = readSigned64(view, at + 8);
-      const start = address - base;
-      if (sectionIndex === 0 || name === 0 || address === 0 || !(start >= 0 && start < 2 ** 32 - 1)) continue;
-      const sizeBytes = view.getUint32(at + 20, true) !== 0 ? 2 ** 32 : view.getUint32(at + 16, true);
-      const end = sizeBytes > 0 ? start + sizeBytes : limitOf(file, sectionIndex, address) - base;
-      if (end <= start) continue;
-      const guess = sizeBytes === 0 ? symbolFlag.guess : 0;
-      const flags = flag | guess | bindingFlag(info >>> 4);
-      if (!columns.push(start, Math.min(end, 2 ** 32 - 1), name, flags)) return false;
-    }
-    if (bytes.length === 0) break;
+    const words = wordsOf(read(section.offset + done, Math.min(chunkBytes, section.sizeBytes - done)));
+    if (words.length === 0) break;
+    if (!collectEntries(words, into)) return false;
   }
   return true;
+}
+
+/** (hot; runs mostly before it is compiled, hence words: numbers beyond 31 bits cost an allocation each)
+ *  An entry: u32 name, u8 binding << 4 | type, u8 visibility, u16 section, u64 value, u64 size. */
+function collectEntries(words: Uint32Array, { file, base, flag, columns }: Collecting): boolean {
+  const baseLow = base >>> 0;
+  const baseHigh = Math.floor(base / 2 ** 32) >>> 0;
+  for (let at = 0; at + entryWords <= words.length; at += entryWords) {
+    const info = words[at + 1]!;
+    const type = info & 15;
+    if (type !== typeFunction && type !== typeIndirectFunction) continue;
+    const sectionIndex = info >>> 16;
+    const name = words[at]!;
+    const low = words[at + 2]!;
+    const high = words[at + 3]!;
+    const highOfStart = high - baseHigh - (low < baseLow ? 1 : 0);
+    const start = (low - baseLow) >>> 0;
+    const isZero = low === 0 && high === 0;
+    if (sectionIndex === 0 || name === 0 || isZero || highOfStart !== 0 || start === maxOffset) continue;
+    let end = words[at + 5] === 0 ? start + words[at + 4]! : maxOffset;
+    let flags = flag | bindingFlag((info >>> 4) & 15);
+    if (end === start) {
+      end = limitOf(file, sectionIndex, base + start) - base;
+      flags |= symbolFlag.guess;
+    }
+    if (end > start && !columns.push(start, Math.min(end, maxOffset), name, flags)) return false;
+  }
+  return true;
+}
+
+/** Whole words only; the hosts of this program are little-endian as its files are. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const aligned = bytes.byteOffset % 4 === 0 ? bytes : new Uint8Array(bytes);
+  return new Uint32Array(aligned.buffer, aligned.byteOffset, Math.floor(aligned.length / 4));
 }
 
 /** How far a symbol without a size may reach: the end of its section, else of its segment; 0 when it lies in

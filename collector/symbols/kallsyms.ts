@@ -7,6 +7,8 @@
 // most. Of several that begin at one address: global before local before weak, then the shortest name, then
 // the alphabet.
 
+import { lastAtOrBelow } from '../../elf/symbol-ranges.js';
+
 const maxSymbols = 2 ** 21;
 const maxLineBytes = 1024;
 const maxLastBytes = 64 << 10;
@@ -33,7 +35,7 @@ export function parseKallsyms(pieces: Iterable<Uint8Array>): KernelTable | undef
     }
     const end = bytes.lastIndexOf(newline) + 1;
     lines.addLines(bytes, end);
-    rest = bytes.slice(end, end + maxLineBytes);
+    rest = new Uint8Array(bytes.subarray(end, end + maxLineBytes));
   }
   return lines.build();
 }
@@ -93,16 +95,9 @@ export class KernelTable {
     return index >= 0 && this.start(index) >= from && this.#names[index] !== hole;
   }
 
+  /** The last entry that is not above the address, or -1. */
   #before(address: number): number {
-    const offset = address - this.#base;
-    let low = 0;
-    let high = this.count;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#starts[middle]! <= offset) low = middle + 1;
-      else high = middle;
-    }
-    return low - 1;
+    return lastAtOrBelow(this.#starts, this.count, address - this.#base);
   }
 }
 
