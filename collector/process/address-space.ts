@@ -31,7 +31,7 @@ const MAX_REMOVED = 1024;
 export class AddressSpace {
   /** Path of the program, as the process saw it; '' when not known (yet), and for kernel threads. */
   executable = '';
-  /** Everything since the image began is in here; else /proc has to be asked. */
+  /** Everything since the image began is in here, or as much as may be read; else /proc has to be asked. */
   isComplete: boolean;
   /** Incarnations that share it. */
   owners = 1;
@@ -92,6 +92,14 @@ export class AddressSpace {
   equals(mappings: readonly Mapping[]): boolean {
     if (mappings.length !== this.#live.length) return false;
     return mappings.every((m, i) => spanKey(m) === spanKey(this.#live[i]!) && isSamePath(m, this.#live[i]!));
+  }
+
+  /** Forgets what was mapped before: it may be another program's. */
+  clear(beforeNs: number): void {
+    this.#budget.used -= this.#live.length + this.#removed.length;
+    this.#live = this.#live.filter((m) => m.addedNs >= beforeNs);
+    this.#removed = [];
+    this.#budget.used += this.#live.length;
   }
 
   /** Takes over the state read from /proc at `readNs`; what was mapped since then stays on top of it. */

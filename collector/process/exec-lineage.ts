@@ -7,8 +7,14 @@
 
 /** **Limits**: exec ids are taken as plain numbers; a family's count is not expected to pass 2^32. */
 export class ExecLineage {
+  /** Keys from before say nothing. */
+  readonly sinceNs: number;
   #low = -Infinity;
   #high = Infinity;
+
+  constructor(sinceNs = -Infinity) {
+    this.sinceNs = sinceNs;
+  }
 
   /** A process with images of offsets [lowOffset, highOffset] showed this exec id. Gives the offset that it
    *  belongs to, the latest one where several are possible. A result above highOffset means an exec that was

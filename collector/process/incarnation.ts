@@ -75,13 +75,12 @@ export class Incarnation {
     return this.threads.get(tid)?.comm || this.comm;
   }
 
-  /** False: nothing changed. */
+  /** The first file that exec maps is the program itself. False: nothing changed. */
   map(mapping: Mapping): boolean {
     const space = this.#ownSpace();
     if (!space.insert(mapping)) return false;
-    if (space.executable === '' && space.isComplete && mapping.module.kind === 'file') {
-      space.executable = mapping.module.module.path;
-    }
+    const isProgram = this.isExec && space.executable === '' && mapping.module.kind === 'file';
+    if (isProgram) space.executable = mapping.module.module.path;
     this.mappingGeneration++;
     return true;
   }
@@ -98,11 +97,13 @@ export class Incarnation {
   /** Takes over mappings and executable read from /proc. Those who share a space that was incomplete gain
    *  from it too: none of them has changed it since. */
   rebase(mappings: readonly Mapping[], executable: string, readNs: number): void {
+    const { isDoubtful } = this;
     if (readNs >= this.doubtNs) this.doubtNs = -Infinity;
     if (this.#space.isComplete && this.#space.equals(mappings)) return;
-    const space = this.#space.isComplete ? this.#ownSpace() : this.#space;
+    const space = this.#space.isComplete || isDoubtful ? this.#ownSpace() : this.#space;
+    if (isDoubtful) space.clear(readNs);
     space.rebase(mappings, readNs);
-    if (executable !== '') space.executable = executable;
+    if (executable !== '' || isDoubtful) space.executable = executable;
     this.mappingGeneration++;
   }
 

@@ -1,7 +1,7 @@
 // One process of the table: its start, its live threads, its program images. No I/O, and no knowledge of
 // other processes but the exec lineage it shares with its family.
 
-import type { ExecLineage } from './exec-lineage.js';
+import { ExecLineage } from './exec-lineage.js';
 import { Incarnation } from './incarnation.js';
 import type { ImageStart, Thread } from './incarnation.js';
 
@@ -29,10 +29,14 @@ export class Process {
   readonly firstSeenNs: number;
   start: StartRange;
   lineage: ExecLineage;
+  /** Of the first image that its lineage speaks of. */
+  firstOffset = 0;
   /** An exec of it was missed: what is known of its image is not true any more. */
   isStale = false;
   endedNs = Infinity;
   liveThreads = 0;
+  /** Without it there may be threads that no event told of, and only a snapshot can tell that the process has ended. */
+  hasAllThreads: boolean;
   /** Oldest first; the last one is the current image. Never empty while the table holds the process. */
   readonly images: Incarnation[] = [];
   /** The one that had this tgid before, while it is kept. */
@@ -42,6 +46,7 @@ export class Process {
     this.tgid = from.tgid;
     this.forkedNs = from.forkedNs;
     this.firstSeenNs = from.firstSeenNs;
+    this.hasAllThreads = from.forkedNs !== -Infinity;
     this.start = from.start;
     this.lineage = from.lineage;
     this.previous = from.previous;
@@ -63,6 +68,7 @@ export class Process {
       before.endedNs = image.startNs;
       for (const tid of before.threads.keys()) endThread(before.threads, tid, image.startNs);
     }
+    if (before === undefined) this.firstOffset = image.execOffset;
     const started = new Incarnation({ ...image, tgid: this.tgid });
     this.images.push(started);
     this.liveThreads = 0;
@@ -103,13 +109,34 @@ export class Process {
     if (lowBootNs <= highBootNs) this.start = { lowBootNs, highBootNs };
   }
 
-  /** The image with this exec id; `missed` when it is one that no event told of. */
+  /** The image with this exec id; undefined when it is no longer kept, `missed` when it cannot be by what is known. */
   imageOf(execId: number): Incarnation | 'missed' | undefined {
     const low = this.images[0]!.execOffset;
     const high = this.current.execOffset;
     const offset = this.lineage.offsetOf(execId, low, high);
-    if (offset > high) return 'missed';
+    if (offset > high || offset < this.firstOffset) return 'missed';
     return this.images.find((image) => image.execOffset === offset);
+  }
+
+  /** Execs may have been missed: earlier images cannot be told from the current one by their exec ids any more, nor
+   *  this process's exec ids from those of its family. */
+  forgetExecs(ns: number): void {
+    this.images.splice(0, this.images.length - 1);
+    this.firstOffset = this.current.execOffset;
+    this.lineage = new ExecLineage(ns);
+  }
+
+  /** The name a new thread inherits; '' when it is not known. */
+  nameOfForker(tid: number): string {
+    return this.current.threads.get(tid)?.comm ?? (this.hasAllThreads ? this.current.comm : '');
+  }
+
+  /** Something of it is known to no event, only to /proc. */
+  get isPartlyKnown(): boolean {
+    const { current } = this;
+    if (current.comm === '' || !current.space.isComplete) return true;
+    for (const thread of current.threads.values()) if (thread.comm === '' && thread.endedNs === Infinity) return true;
+    return false;
   }
 
   /** The image that ran at that time, else the oldest one kept. */
@@ -120,6 +147,7 @@ export class Process {
   /** Learns from a record of `ns` which exec id the image had that ran then. False: it contradicts what is
    *  known. */
   learnExecId(execId: number, ns: number): boolean {
+    if (ns < this.lineage.sinceNs) return true;
     const { execOffset } = this.imageAt(ns);
     return this.lineage.offsetOf(execId, execOffset, execOffset) === execOffset;
   }

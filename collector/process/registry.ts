@@ -3,7 +3,6 @@
 
 import { AddressSpace } from './address-space.js';
 import type { MappingBudget } from './address-space.js';
-import { ExecLineage } from './exec-lineage.js';
 import type { ImageStart, Incarnation, Thread } from './incarnation.js';
 import { ModuleTable } from './modules.js';
 import type { ModuleRef } from './modules.js';
@@ -19,8 +18,8 @@ export interface TableLimits {
   readonly mappings: number;
   readonly mappingsPerProcess: number;
   readonly modules: number;
-  /** Exits remembered whose fork was not seen. */
-  readonly tombstones: number;
+  /** Threads, and processes, whose last exit is remembered. */
+  readonly exits: number;
 }
 
 export const defaultLimits: TableLimits = {
@@ -29,7 +28,7 @@ export const defaultLimits: TableLimits = {
   mappings: 131_072,
   mappingsPerProcess: 16_384,
   modules: 65_536,
-  tombstones: 16_384,
+  exits: 16_384,
 };
 
 const FIRST_MODULE_SWEEP = 1024;
@@ -48,8 +47,10 @@ export class Registry {
   droppedThreads = 0;
   readonly #limits: TableLimits;
   readonly #byTgid = new Map<number, Process>();
-  /** tid -> time of an exit whose thread was not known. */
-  readonly #tombstones = new Map<number, number>();
+  /** tid -> time of its last exit, known or not: a fork may come later than the exit. */
+  readonly #exits = new Map<number, number>();
+  /** tgid -> time of the last exit of a thread of it. */
+  readonly #groupExits = new Map<number, number>();
   /** Oldest first, as far as they ended in order. */
   #endedImages: (readonly [Process, Incarnation])[] = [];
   #endedThreads: EndedThread[] = [];
@@ -99,18 +100,17 @@ export class Registry {
       execOffset: current.execOffset + 1,
       isExec: true,
     });
+    process.hasAllThreads = true;
     this.nameThread(process, process.tgid, image.comm, image.ns);
     if (this.images > this.#limits.images) this.#evictOldest();
   }
 
-  /** Starts over with an image of which nothing is known, after an exec was missed. Earlier images cannot be
-   *  told apart from it by their exec ids any more. */
+  /** Starts over with an image of which nothing is known, after an exec was missed. */
   startOver(process: Process, ns: number): void {
-    const { parentTgid, comm } = process.current;
-    const space = new AddressSpace(this.mappings, false);
-    this.#startImage(process, { parentTgid, startNs: ns, comm, space, execOffset: 0, isExec: false });
-    process.images.splice(0, process.images.length - 1);
-    process.lineage = new ExecLineage();
+    const { parentTgid } = process.current;
+    const space = this.unknownSpace();
+    this.#startImage(process, { parentTgid, startNs: ns, comm: '', space, execOffset: 0, isExec: false });
+    process.forgetExecs(ns);
     process.isStale = false;
   }
 
@@ -134,7 +134,7 @@ export class Registry {
   /** Ends the process with its last thread. False: no such live thread. */
   endThread(process: Process, tid: number, ns: number): boolean {
     if (!process.endThread(tid, ns)) return false;
-    if (process.liveThreads === 0) this.endProcess(process, ns);
+    if (process.liveThreads === 0 && process.hasAllThreads) this.endProcess(process, ns);
     else this.#endedThreads.push([process.current.threads, tid]);
     return true;
   }
@@ -146,24 +146,19 @@ export class Registry {
     this.#endedImages.push([process, process.current]);
   }
 
-  bury(tid: number, ns: number): void {
-    this.#tombstones.delete(tid);
-    const isFull = this.#tombstones.size >= this.#limits.tombstones;
-    if (isFull) this.#tombstones.delete(this.#tombstones.keys().next().value!);
-    this.#tombstones.set(tid, ns);
+  noteExit(tgid: number, tid: number, ns: number): void {
+    setNewest(this.#exits, { key: tid, value: ns, limit: this.#limits.exits });
+    setNewest(this.#groupExits, { key: tgid, value: ns, limit: this.#limits.exits });
   }
 
-  /** When a thread of this id last ended before `ns`; -Infinity when that is not known. */
-  lastExit(tid: number, ns: number): number {
-    const exits = [this.#tombstones.get(tid) ?? -Infinity, this.#byTgid.get(tid)?.endedNs ?? -Infinity];
-    return Math.max(-Infinity, ...exits.filter((exitNs) => exitNs < ns));
+  /** When a thread of this id last ended; -Infinity when that is not known. */
+  lastExit(tid: number): number {
+    return this.#exits.get(tid) ?? -Infinity;
   }
 
-  /** When a thread that was there at `sinceNs` ended, if its exit came before anything else of it. */
-  exhume(tid: number, sinceNs: number): number | undefined {
-    const ns = this.#tombstones.get(tid);
-    this.#tombstones.delete(tid);
-    return ns !== undefined && ns >= sinceNs ? ns : undefined;
+  /** When any thread of a process of this tgid last ended; -Infinity when that is not known. */
+  lastGroupExit(tgid: number): number {
+    return this.#groupExits.get(tgid) ?? -Infinity;
   }
 
   /** To be called after an image's mappings changed. */
@@ -183,7 +178,9 @@ export class Registry {
       if (space.owners > 0) space.trim(beforeNs);
       if (space.owners === 0 || space.removed.length === 0) this.#spacesWithRemoved.delete(space);
     }
-    for (const [tid, ns] of this.#tombstones) if (ns < beforeNs) this.#tombstones.delete(tid);
+    for (const exits of [this.#exits, this.#groupExits]) {
+      for (const [id, ns] of exits) if (ns < beforeNs) exits.delete(id);
+    }
     if (this.modules.size >= this.#sweepModulesAt) this.#sweepModules();
   }
 
@@ -237,6 +234,13 @@ export class Registry {
     const nextSize = Math.min(2 * this.modules.size, this.#limits.modules);
     this.#sweepModulesAt = Math.max(FIRST_MODULE_SWEEP, nextSize);
   }
+}
+
+/** Sets an entry as the newest of a map that forgets its oldest ones. */
+function setNewest(map: Map<number, number>, entry: { key: number; value: number; limit: number }): void {
+  map.delete(entry.key);
+  if (map.size >= entry.limit) map.delete(map.keys().next().value!);
+  map.set(entry.key, entry.value);
 }
 
 /** False for a thread whose id is in use again. */

@@ -8,7 +8,7 @@
 
 import type { Mapping } from './address-space.js';
 import { ExecLineage } from './exec-lineage.js';
-import type { Incarnation } from './incarnation.js';
+import type { Incarnation, Thread } from './incarnation.js';
 import type { Process, StartRange } from './process.js';
 import type { ProcMapping } from './proc-parse.js';
 import type { Registry } from './registry.js';
@@ -32,10 +32,18 @@ export interface ProcSnapshot {
 
 const TICK_NS = 10_000_000;
 
-/** `bootAheadNs`: what to add to a time of the table to get ns since boot. */
-export function mergeSnapshot(registry: Registry, snapshot: ProcSnapshot, bootAheadNs: number): void {
+export interface MergeContext {
+  readonly registry: Registry;
+  /** What to add to a time of the table to get ns since boot. */
+  readonly bootAheadNs: number;
+  /** When events were last lost: what was read before is doubtful. */
+  readonly lostNs: number;
+}
+
+export function mergeSnapshot(context: MergeContext, snapshot: ProcSnapshot): void {
+  const { registry, lostNs } = context;
   const range = { lowBootNs: snapshot.startBootNs, highBootNs: snapshot.startBootNs + TICK_NS };
-  const process = findOrAdd(registry, snapshot, range, bootAheadNs);
+  const process = findOrAdd(context, snapshot, range);
   if (process === undefined) return;
   process.narrowStart(range);
   const hasExecedSince = process.current.isExec && process.current.startNs >= snapshot.beginNs;
@@ -43,19 +51,26 @@ export function mergeSnapshot(registry: Registry, snapshot: ProcSnapshot, bootAh
   if (process.isLive && (process.isStale || isOtherProgram(process.current, snapshot))) {
     registry.startOver(process, snapshot.beginNs);
   }
-  if (process.current.needsReading) mergeImage(registry, process.current, snapshot);
-  if (process.isLive) mergeThreads(registry, process, snapshot);
+  const { current } = process;
+  const isOld = snapshot.beginNs < lostNs;
+  if (isOld) current.doubtNs = lostNs;
+  current.parentTgid = snapshot.parentTgid;
+  if (!isNamedSince(current.threads.get(process.tgid), snapshot.beginNs)) current.comm = snapshot.comm;
+  if (current.needsReading) mergeImage(registry, current, snapshot);
+  if (!process.isLive) return;
+  process.hasAllThreads = false;
+  const lastExitNs = mergeThreads(registry, process, snapshot);
+  process.hasAllThreads = !isOld;
+  if (process.liveThreads === 0 && process.hasAllThreads) registry.endProcess(process, lastExitNs);
 }
 
-function findOrAdd(
-  registry: Registry,
-  snapshot: ProcSnapshot,
-  range: StartRange,
-  bootAheadNs: number,
-): Process | undefined {
+function findOrAdd(context: MergeContext, snapshot: ProcSnapshot, range: StartRange): Process | undefined {
+  const { registry, bootAheadNs } = context;
   const newest = registry.find(snapshot.tgid);
   let process = newest;
-  while (process !== undefined && !process.mayHaveStarted(range)) process = process.previous;
+  while (process !== undefined && (process.forkedNs > snapshot.endNs || !process.mayHaveStarted(range))) {
+    process = process.previous;
+  }
   if (process !== undefined && process.endedNs >= snapshot.beginNs) return process;
   if (newest !== undefined && newest.forkedNs >= snapshot.beginNs) return undefined;
   if (newest !== undefined) registry.endProcess(newest, snapshot.beginNs);
@@ -79,15 +94,14 @@ function findOrAdd(
 
 /** An exec was lost with other events: the image is not what it was. */
 function isOtherProgram(image: Incarnation, snapshot: ProcSnapshot): boolean {
-  const areKnown = image.executable !== '' && snapshot.executable !== '';
-  return image.isDoubtful && areKnown && image.executable !== snapshot.executable;
+  const wasKnown = image.isDoubtful && image.space.isComplete;
+  return wasKnown && snapshot.executable !== '' && image.executable !== snapshot.executable;
 }
 
 function mergeImage(registry: Registry, image: Incarnation, snapshot: ProcSnapshot): void {
-  image.parentTgid = snapshot.parentTgid;
-  if (image.comm === '') image.comm = snapshot.comm;
   if (snapshot.mappings === undefined) {
     if (image.executable === '') image.space.executable = snapshot.executable;
+    image.space.isComplete = true;
     return;
   }
   const mappings = snapshot.mappings.map((m): Mapping => ({
@@ -102,26 +116,29 @@ function mergeImage(registry: Registry, image: Incarnation, snapshot: ProcSnapsh
   registry.noteRemoved(image.space);
 }
 
-function mergeThreads(registry: Registry, process: Process, { threads, beginNs }: ProcSnapshot): void {
-  let lastExitNs = beginNs;
+/** Returns the time of the last exit known. */
+function mergeThreads(registry: Registry, process: Process, { threads, beginNs }: ProcSnapshot): number {
   for (const { tid, comm } of threads) {
     const known = process.current.threads.get(tid);
-    const isNewer = known !== undefined && (known.namedNs >= beginNs || isEndedSince(known.endedNs, beginNs));
-    if (isNewer) continue;
+    if (isNamedSince(known, beginNs) || isEndedSince(known, beginNs)) continue;
     registry.nameThread(process, tid, comm, beginNs);
-    const exitNs = registry.exhume(tid, beginNs);
-    if (exitNs === undefined) continue;
-    lastExitNs = Math.max(lastExitNs, exitNs);
-    registry.endThread(process, tid, exitNs);
+    const exitNs = registry.lastExit(tid);
+    if (exitNs >= Math.max(beginNs, known?.namedNs ?? beginNs)) registry.endThread(process, tid, exitNs);
   }
   const listed = new Set(threads.map((t) => t.tid));
-  for (const [tid, thread] of process.current.threads) {
-    const isGone = thread.endedNs === Infinity && thread.namedNs < beginNs && !listed.has(tid);
+  let lastExitNs = beginNs;
+  for (const [tid, { namedNs, endedNs }] of process.current.threads) {
+    const isGone = endedNs === Infinity && namedNs < beginNs && !listed.has(tid);
     if (isGone) registry.endThread(process, tid, beginNs);
+    else if (endedNs !== Infinity) lastExitNs = Math.max(lastExitNs, endedNs);
   }
-  if (process.liveThreads === 0) registry.endProcess(process, lastExitNs);
+  return lastExitNs;
 }
 
-function isEndedSince(endedNs: number, sinceNs: number): boolean {
-  return endedNs !== Infinity && endedNs >= sinceNs;
+function isNamedSince(thread: Thread | undefined, ns: number): boolean {
+  return thread !== undefined && thread.comm !== '' && thread.namedNs >= ns;
+}
+
+function isEndedSince(thread: Thread | undefined, ns: number): boolean {
+  return thread !== undefined && thread.endedNs !== Infinity && thread.endedNs >= ns;
 }

@@ -69,8 +69,9 @@ export class ProcessTable {
   #keys: { key: ImageKey; ns: number }[] = [];
   #fullSnapshot: { beginNs: number; endNs: number; tgids: Set<number> } | undefined;
   #needsAll = false;
-  readonly #staleTgids = new Set<number>();
+  readonly #resyncTgids = new Set<number>();
   #lostEvents = 0;
+  #lostNs = -Infinity;
   #missedExecs = 0;
 
   constructor(options: TableOptions) {
@@ -127,9 +128,8 @@ export class ProcessTable {
   /** All events up to here were applied: snapshots and keys that waited for that are taken in. */
   advance(horizonNs: number): void {
     const isDue = ({ endNs }: ProcSnapshot): boolean => endNs <= horizonNs;
-    for (const snapshot of this.#snapshots) {
-      if (isDue(snapshot)) mergeSnapshot(this.#registry, snapshot, this.#bootAheadNs);
-    }
+    const context = { registry: this.#registry, bootAheadNs: this.#bootAheadNs, lostNs: this.#lostNs };
+    for (const snapshot of this.#snapshots) if (isDue(snapshot)) mergeSnapshot(context, snapshot);
     this.#snapshots = this.#snapshots.filter((snapshot) => !isDue(snapshot));
     for (const { key, ns } of this.#keys) if (ns <= horizonNs) this.#learn(key, ns);
     this.#keys = this.#keys.filter(({ ns }) => ns > horizonNs);
@@ -139,6 +139,8 @@ export class ProcessTable {
   /** A snapshot of all processes begins: those not added until its end are taken to have ended. */
   beginSnapshot(beginNs: number): void {
     this.#fullSnapshot = { beginNs, endNs: Infinity, tgids: new Set() };
+    this.#needsAll = false;
+    this.#resyncTgids.clear();
   }
 
   addSnapshot(snapshot: ProcSnapshot): void {
@@ -150,10 +152,11 @@ export class ProcessTable {
     if (this.#fullSnapshot !== undefined) this.#fullSnapshot.endNs = endNs;
   }
 
-  /** Which processes should be read from /proc since events were lost; asking takes the request back. */
+  /** Which processes should be read from /proc, since events were lost or do not tell all; asking takes the request
+   *  back. To be asked after each snapshot, and again from time to time. */
   takeResync(): Resync | undefined {
-    const tgids = [...this.#staleTgids];
-    this.#staleTgids.clear();
+    const tgids = [...this.#resyncTgids];
+    this.#resyncTgids.clear();
     if (this.#needsAll) {
       this.#needsAll = false;
       return 'all';
@@ -186,7 +189,7 @@ export class ProcessTable {
   #applyFork(event: ForkEvent): void {
     const { ns, tgid, tid, parentTgid, parentTid } = event;
     const parent = parentTgid > 0 ? this.#processAt(parentTgid, parentTid, ns) : undefined;
-    const comm = parent?.current.threads.get(parentTid)?.comm ?? parent?.current.comm ?? '';
+    const comm = parent?.nameOfForker(parentTid) ?? '';
     if (parentTgid === tgid) {
       if (parent?.isLive !== true) return;
       this.#registry.nameThread(parent, tid, comm, ns);
@@ -195,15 +198,16 @@ export class ProcessTable {
       if (child === undefined) return;
       this.#registry.nameThread(child, tid, comm, ns);
     }
-    const exitNs = this.#registry.exhume(tid, ns);
-    if (exitNs !== undefined) this.#applyExit(tgid, tid, exitNs);
+    const exitNs = this.#registry.lastExit(tid);
+    if (exitNs >= ns) this.#applyExit(tgid, tid, exitNs);
   }
 
   #addChild({ tgid, parentTgid, ns }: ForkEvent, parent: Process | undefined, comm: string): Process | undefined {
     const registry = this.#registry;
     const bootNs = this.#bootNs(ns);
-    const freedNs = this.#bootNs(registry.lastExit(tgid, ns));
-    const start = { lowBootNs: Math.max(bootNs - MAX_FORK_NS, freedNs), highBootNs: bootNs + CLOCK_SLOP_NS };
+    const exitNs = registry.lastGroupExit(tgid);
+    const freeBootNs = exitNs < ns ? this.#bootNs(exitNs) : -Infinity;
+    const start = { lowBootNs: Math.max(bootNs - MAX_FORK_NS, freeBootNs), highBootNs: bootNs + CLOCK_SLOP_NS };
     const before = registry.find(tgid);
     if (before?.isLive === true) {
       const isLateFork = before.firstSeenNs >= ns;
@@ -220,13 +224,14 @@ export class ProcessTable {
     );
     if (child === undefined) space.release();
     else child.current.doubtNs = parent?.current.doubtNs ?? -Infinity;
+    if (child?.isPartlyKnown === true && this.#fullSnapshot === undefined) this.#requestReading(tgid);
     return child;
   }
 
   #applyExit(tgid: number, tid: number, ns: number): void {
     const process = this.#registry.find(tgid);
-    const isKnown = process?.isLive === true && this.#registry.endThread(process, tid, ns);
-    if (!isKnown) this.#registry.bury(tid, ns);
+    if (process?.isLive === true) this.#registry.endThread(process, tid, ns);
+    this.#registry.noteExit(tgid, tid, ns);
   }
 
   #applyComm({ tgid, tid, ns, comm, isExec }: CommEvent): void {
@@ -248,8 +253,13 @@ export class ProcessTable {
 
   #applyLost({ count, ns }: LostEvent): void {
     this.#lostEvents += count;
+    this.#lostNs = ns;
     this.#needsAll = true;
-    for (const process of this.#registry.live()) process.current.doubtNs = ns;
+    for (const process of this.#registry.live()) {
+      process.current.doubtNs = ns;
+      process.hasAllThreads = false;
+      process.forgetExecs(ns);
+    }
   }
 
   /** The process that an event of this time belongs to. One that nothing was known of was there before the
@@ -295,16 +305,23 @@ export class ProcessTable {
     this.#missedExecs++;
     if (!process.isLive) return;
     process.isStale = true;
-    this.#staleTgids.add(process.tgid);
-    if (this.#staleTgids.size > MAX_RESYNC_TGIDS) this.#needsAll = true;
+    this.#requestReading(process.tgid);
   }
 
+  #requestReading(tgid: number): void {
+    this.#resyncTgids.add(tgid);
+    if (this.#resyncTgids.size > MAX_RESYNC_TGIDS) this.#needsAll = true;
+  }
+
+  /** Old ones that the snapshot did not list have ended; young ones may have got too little from parents that were not
+   *  known yet. */
   #endUnlisted(): void {
     const { beginNs, tgids } = this.#fullSnapshot!;
     this.#fullSnapshot = undefined;
     for (const process of this.#registry.live()) {
       const isGone = process.firstSeenNs < beginNs && !tgids.has(process.tgid);
       if (isGone) this.#registry.endProcess(process, beginNs);
+      else if (process.isPartlyKnown) this.#requestReading(process.tgid);
     }
   }
 

@@ -237,7 +237,7 @@ test('an exec id that no event explains asks to read that process', () => {
 });
 
 test('limits hold, and what is over is counted', () => {
-  const table = newTable({ images: 4, threads: 5, mappings: 3, mappingsPerProcess: 2, modules: 2, tombstones: 2 });
+  const table = newTable({ images: 4, threads: 5, mappings: 3, mappingsPerProcess: 2, modules: 2, exits: 2 });
   for (let i = 0; i < 6; i++) table.apply(fork(i, 1, 10 + i));
   for (let i = 0; i < 6; i++) table.apply(clone(10 + i, 10, 100 + i));
   for (let i = 0; i < 6; i++) table.apply(mmap(20 + i, 10, [2 * i, 2 * i + 1], `/lib/${i}`));
