@@ -28,8 +28,9 @@ export function segmentSizeBytes(dir: string, fileName: string): number {
   return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
 }
 
-export function hasWal(dir: string, fileName: string): boolean {
-  return existsSync(join(dir, `${fileName}-wal`));
+/** A log or journal that a killed daemon or a reader in the way has kept from its file. */
+export function hasLog(dir: string, fileName: string): boolean {
+  return ['-wal', '-journal'].some((end) => existsSync(join(dir, fileName + end)));
 }
 
 export function unlinkSegment(dir: string, fileName: string): void {

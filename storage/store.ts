@@ -9,7 +9,7 @@ import type { CommitResult, FlushSpan, FlushWriter } from './model/writer.js';
 import {
   dropBallast,
   ensureBallast,
-  hasWal,
+  hasLog,
   isDiskFull,
   listQuarantine,
   listSegments,
@@ -122,7 +122,7 @@ export class Store {
     const segments = listSegments(dir);
     const newest = segments.pop();
     for (const { fileName } of segments) {
-      if (hasWal(dir, fileName)) this.#tend(fileName, () => finishSegment(join(dir, fileName)));
+      if (hasLog(dir, fileName)) this.#tend(fileName, () => finishSegment(join(dir, fileName)));
     }
     if (newest === undefined) return;
     const resumed = SegmentWriter.resume(dir, newest);

@@ -27,11 +27,12 @@ export function readRows<Row>(db: Db, columns: string, range: RowRange): Salvage
     if (!isBroken(error)) throw error;
   }
   const { ids, isCutShort } = listIds(db, range);
+  const selectOne = db.prepare(select);
   const rows: Row[] = [];
   let broken = isCutShort ? 1 : 0;
   for (const id of ids) {
     try {
-      const row = db.prepare(select).get(id, id) as Row | undefined;
+      const row = selectOne.get(id, id) as Row | undefined;
       if (row !== undefined) rows.push(row);
     } catch (error) {
       if (!isBroken(error)) throw error;

@@ -2,13 +2,15 @@
 // cleanly or was killed. Blobs are copied out inside one read transaction and decoded after it.
 
 import Database from 'better-sqlite3';
-import { closeSync, existsSync, openSync, readFileSync, readSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { maxBucket } from './bucket.js';
 import type { Chunk } from './dictionary.js';
 import { chunkKinds, Dictionary } from './dictionary.js';
 import { readRows } from './salvage.js';
 import type { Db, FileClass } from './schema.js';
-import { classify, idRange } from './schema.js';
+import { classify, errorCode, idRange } from './schema.js';
 import type { SegmentName } from './segment-name.js';
 
 const busyTimeoutMs = 2000;
@@ -32,14 +34,23 @@ export interface DictionaryRows {
   readonly broken: number;
 }
 
-/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all
- *  gives its class  instead. **Errors**: SQLite's own, `ENOENT`. */
+/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all gives its class
+ *  instead. **Errors**: SQLite's own, `ENOENT`. */
 export function readSegment<T>(
   path: string,
   name: SegmentName,
   read: (segment: SegmentReader) => T,
 ): T | FileClass {
-  const db = openForReading(path);
+  try {
+    if (!isWalWithoutLog(path)) return readFile(path, name, read);
+  } catch (error) {
+    if (!errorCode(error).startsWith('SQLITE_READONLY')) throw error;
+  }
+  return readCopy(path, name, read);
+}
+
+function readFile<T>(path: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
+  const db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
   try {
     const fileClass = classify(db);
     if (fileClass !== 'ours') return fileClass;
@@ -48,6 +59,39 @@ export function readSegment<T>(
     return read(new SegmentReader(db, name));
   } finally {
     db.close();
+  }
+}
+
+/** What SQLite cannot read without writing beside it is read from a private copy: a WAL file without its log (a copy,
+ *  mostly), and one whose daemon was killed between the two journal modes, which leaves a journal to roll back. */
+function readCopy<T>(path: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
+  const dir = mkdtempSync(join(tmpdir(), 'flamekeeper-'));
+  try {
+    const copy = join(dir, name.fileName);
+    for (const end of ['', '-wal', '-journal']) {
+      if (existsSync(path + end)) copyFileSync(path + end, copy + end);
+    }
+    const db = new Database(copy);
+    try {
+      db.pragma('journal_mode = DELETE');
+    } finally {
+      db.close();
+    }
+    return readFile(copy, name, read);
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** Only for files that this process has not open: closing any descriptor drops all POSIX locks on a file. */
+function isWalWithoutLog(path: string): boolean {
+  if (existsSync(`${path}-wal`)) return false;
+  const head = Buffer.alloc(20);
+  const fd = openSync(path, 'r');
+  try {
+    return readSync(fd, head, 0, head.length, 0) === head.length && head[18] === walFormat;
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -119,26 +163,4 @@ export class SegmentReader {
 export function loadDictionary(chunks: DictionaryRows): { dictionary: Dictionary; broken: number } {
   const { dictionary, brokenChunks } = Dictionary.load(chunks.rows);
   return { dictionary, broken: brokenChunks + chunks.broken };
-}
-
-/** SQLite creates -wal and -shm beside a WAL file that has none; such a file (a copy, mostly) is read
- *  from memory. */
-function openForReading(path: string): Db {
-  if (!existsSync(`${path}-wal`) && isWalFile(path)) {
-    const image = readFileSync(path);
-    image.fill(1, 18, 20);
-    return new Database(image);
-  }
-  return new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
-}
-
-/** Only for files that this process has not open: closing any descriptor drops all POSIX locks on a file. */
-function isWalFile(path: string): boolean {
-  const head = Buffer.alloc(20);
-  const fd = openSync(path, 'r');
-  try {
-    return readSync(fd, head, 0, head.length, 0) === head.length && head[18] === walFormat;
-  } finally {
-    closeSync(fd);
-  }
 }
