@@ -68,6 +68,8 @@ export interface EventRecordType {
   /** Name of the event stream it goes to; several record types may share one. */
   readonly stream: string;
   readonly valueType: ValueType;
+  /** Path in the struct of the fk_incarnation that began with this event; it teaches the process table exec ids. */
+  readonly startsImage?: string;
   readonly fields: readonly EventField[];
 }
 

@@ -99,8 +99,11 @@ export class Front {
     for (const { file, probe } of loaded) {
       for (const output of file.descriptor.outputs) {
         if (output.kind === 'ring') {
-          const onCgroup = (id: bigint, path: string) => this.#processes.cgroups.apply({ id, path });
-          const ring = new ProbeRing(file, probe, output, { maxEvents: config.limits.eventsPerFlush, onCgroup });
+          const ring = new ProbeRing(file, probe, output, {
+            maxEvents: config.limits.eventsPerFlush,
+            onCgroup: (id, path) => this.#processes.cgroups.apply({ id, path }),
+            onImage: (image) => this.#processes.table.learnExecId(image, this.#processes.table.tableNs(image.ktimeNs)),
+          });
           this.#rings = [...this.#rings, ring];
           this.#poller.add(ring.fd);
         } else {
@@ -151,7 +154,7 @@ export class Front {
       for (const [id, module] of normalized.modules) seen.set(id, module);
       samples.push(normalized.rows);
     }
-    const events = this.#takeEvents(streams);
+    const events = this.#takeEvents(streams, flipKtimeNs);
     const kernelSymbols = this.#processes.takeKernelSymbols();
     const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 
@@ -198,9 +201,10 @@ export class Front {
     for (const ring of this.#rings) ring.read();
   }
 
-  #takeEvents(streams: FlushMessage['streams'][number][]): FlushMessage['events'] {
+  #takeEvents(streams: FlushMessage['streams'][number][], untilKtimeNs: bigint): FlushMessage['events'] {
+    const times = { originKtimeNs: this.#lastFlipKtimeNs, untilKtimeNs };
     return this.#rings.flatMap((ring) =>
-      ring.take(this.#naming, this.#lastFlipKtimeNs).map(({ info, counters, columns }) => {
+      ring.take(this.#naming, times).map(({ info, counters, columns }) => {
         streams.push({ info, counters });
         return { stream: streams.length - 1, columns };
       }),

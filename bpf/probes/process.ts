@@ -51,6 +51,7 @@ export const descriptor: ProbeDescriptor = {
           struct: 'fk_exec',
           stream: 'exec',
           valueType: { type: 'exec', unit: 'count' },
+          startsImage: 'incarnation',
           fields: execFields(''),
         },
         {
@@ -59,6 +60,7 @@ export const descriptor: ProbeDescriptor = {
           struct: 'fk_exec_args',
           stream: 'exec',
           valueType: { type: 'exec', unit: 'count' },
+          startsImage: 'exec.incarnation',
           fields: [...execFields('exec.'), { name: 'arguments', from: 'args', as: 'arguments' }],
         },
         {

@@ -13,7 +13,7 @@ import { assert } from '../../storage/model/errors.js';
 import type { Counters } from '../../storage/model/completeness.js';
 import type { StreamInfo } from '../../storage/model/stream.js';
 import type { EventColumns } from '../../storage/model/writer.js';
-import type { EventNaming } from '../pipeline/event-columns.js';
+import type { EventNaming, StartedImage } from '../pipeline/event-columns.js';
 import { EventCollector } from '../pipeline/event-columns.js';
 import type { ProbeFile } from './probes.js';
 
@@ -23,6 +23,13 @@ export interface TakenEvents {
   readonly info: StreamInfo;
   readonly counters: Counters;
   readonly columns: EventColumns;
+}
+
+export interface RingOptions {
+  /** Events kept per stream and flush. */
+  readonly maxEvents: number;
+  readonly onCgroup: (id: bigint, path: string) => void;
+  readonly onImage: (image: StartedImage) => void;
 }
 
 /** One ring of one probe. */
@@ -41,7 +48,7 @@ export class ProbeRing {
     { descriptor, objectPath }: ProbeFile,
     probe: LoadedProbe,
     output: RingOutput,
-    options: { readonly maxEvents: number; readonly onCgroup: (id: bigint, path: string) => void },
+    options: RingOptions,
   ) {
     this.#probe = probe;
     this.#output = output;
@@ -59,7 +66,7 @@ export class ProbeRing {
       if (record.kind === 'event') byStream.set(record.stream, [...(byStream.get(record.stream) ?? []), record]);
     }
     this.#streams = [...byStream.values()].map((types) => {
-      const collector = new EventCollector(types, (name) => btf.struct(name), options.maxEvents);
+      const collector = new EventCollector(types, (name) => btf.struct(name), options);
       for (const { tag } of types) this.#collectors.set(tagValue(tag), { tag, collector });
       return collector;
     });
@@ -75,13 +82,13 @@ export class ProbeRing {
     this.#reader.read((view, offset, sizeBytes) => this.#dispatch(view, offset, sizeBytes));
   }
 
-  /** What came since the last call, by stream. What was dropped is told with the ring's first stream. */
-  take(naming: EventNaming, originKtimeNs: bigint): TakenEvents[] {
+  /** What happened until `untilKtimeNs` and was not taken yet, by stream. What was dropped is told with the first. */
+  take(naming: EventNaming, times: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint }): TakenEvents[] {
     const drops = this.#newDrops();
     const malformed = this.#malformed;
     this.#malformed = 0;
     return this.#streams.map((collector, index) => {
-      const { columns, overLimit } = collector.take(naming, originKtimeNs);
+      const { columns, overLimit } = collector.take(naming, times);
       const counters: Record<string, number> = { captured: columns.timesNs.length };
       if (overLimit > 0) counters['lost.over_limit'] = overLimit;
       if (index === 0 && drops > 0) counters['lost.ring_full'] = drops;

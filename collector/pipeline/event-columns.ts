@@ -19,12 +19,22 @@ export interface EventNaming {
   cgroupPath(rankedId: bigint): string;
 }
 
+/** A program image that began, as the kernel names it. **Units**: ns of the boot clock and of CLOCK_MONOTONIC. */
+export interface StartedImage {
+  readonly tgid: number;
+  readonly startBootNs: number;
+  readonly execId: number;
+  readonly ktimeNs: bigint;
+}
+
 type ReadField = (view: DataView, at: number, naming: EventNaming) => string | number;
 
 interface KnownRecord {
   readonly sizeBytes: number;
   /** By the stream's column; undefined where this record has no such field. */
   readonly columns: readonly (ReadField | undefined)[];
+  /** Offset of the fk_incarnation that begins with the event. */
+  readonly imageOffset: number | undefined;
 }
 
 /** Collects one stream's records between two flushes. Several record types may share it: what one lacks is -1 or ''. */
@@ -32,11 +42,16 @@ export class EventCollector {
   readonly stream: StreamInfo;
   readonly #records = new Map<string, KnownRecord>();
   readonly #maxEvents: number;
+  readonly #onImage: (image: StartedImage) => void;
   #kept: { readonly record: KnownRecord; readonly bytes: DataView }[] = [];
   #overLimit = 0;
 
   /** `types` share a stream; `structs` are their wire structs by name. */
-  constructor(types: readonly EventRecordType[], structs: (name: string) => BtfStruct | undefined, maxEvents: number) {
+  constructor(
+    types: readonly EventRecordType[],
+    structs: (name: string) => BtfStruct | undefined,
+    options: { readonly maxEvents: number; readonly onImage: (image: StartedImage) => void },
+  ) {
     const fields = new Map<string, EventField>();
     for (const type of types) for (const field of type.fields) fields.set(field.name, field);
     this.stream = {
@@ -45,7 +60,8 @@ export class EventCollector {
       valueType: types[0]!.valueType,
       fields: [...fields.values()].map(fieldInfo),
     };
-    this.#maxEvents = maxEvents;
+    this.#maxEvents = options.maxEvents;
+    this.#onImage = options.onImage;
     for (const type of types) {
       const struct = structs(type.struct);
       assert(struct !== undefined, `the probe's object describes struct ${type.struct}`);
@@ -54,7 +70,8 @@ export class EventCollector {
         const field = own.get(name);
         return field === undefined ? undefined : fieldReader(struct, field);
       });
-      this.#records.set(type.tag, { sizeBytes: struct.sizeBytes, columns });
+      const imageOffset = type.startsImage === undefined ? undefined : memberAt(struct, type.startsImage).offset;
+      this.#records.set(type.tag, { sizeBytes: struct.sizeBytes, columns, imageOffset });
     }
   }
 
@@ -62,6 +79,7 @@ export class EventCollector {
   append(tag: string, view: DataView, offset: number, sizeBytes: number): boolean {
     const record = this.#records.get(tag);
     if (record === undefined || sizeBytes !== record.sizeBytes) return false;
+    if (record.imageOffset !== undefined) this.#tellImage(view, offset, offset + record.imageOffset);
     if (this.#kept.length >= this.#maxEvents) {
       this.#overLimit++;
       return true;
@@ -71,22 +89,37 @@ export class EventCollector {
     return true;
   }
 
-  /** What was collected, and how many were over the limit, since the last call. */
-  take(naming: EventNaming, originKtimeNs: bigint): { readonly columns: EventColumns; readonly overLimit: number } {
-    const kept = this.#kept;
-    const timesNs = new Float64Array(kept.length);
+  /** What happened until `untilKtimeNs`, and how many were over the limit since the last call. Later records stay: what
+   *  names them may not be known yet. Times are relative to `originKtimeNs`. */
+  take(
+    naming: EventNaming,
+    { originKtimeNs, untilKtimeNs }: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint },
+  ): { readonly columns: EventColumns; readonly overLimit: number } {
+    const taken = this.#kept.filter(({ bytes }) => ktimeOf(bytes, 0) <= untilKtimeNs);
+    this.#kept = this.#kept.filter(({ bytes }) => ktimeOf(bytes, 0) > untilKtimeNs);
+    const timesNs = Float64Array.from(taken, ({ bytes }) => Number(ktimeOf(bytes, 0) - originKtimeNs));
     const columns = this.stream.fields!.map((field, column) => {
-      const values = field.type === 'number' ? new Float64Array(kept.length) : new Array<string>(kept.length);
       const absent = field.type === 'number' ? -1 : '';
-      kept.forEach(({ record, bytes }, i) => (values[i] = record.columns[column]?.(bytes, 0, naming) ?? absent));
-      return values as Float64Array | string[];
+      const values = taken.map(({ record, bytes }) => record.columns[column]?.(bytes, 0, naming) ?? absent);
+      return field.type === 'number' ? Float64Array.from(values as number[]) : (values as string[]);
     });
-    kept.forEach(({ bytes }, i) => (timesNs[i] = Number(bytes.getBigUint64(KTIME_OFFSET, true) - originKtimeNs)));
     const overLimit = this.#overLimit;
-    this.#kept = [];
     this.#overLimit = 0;
     return { columns: { timesNs, columns }, overLimit };
   }
+
+  #tellImage(view: DataView, offset: number, at: number): void {
+    this.#onImage({
+      tgid: view.getUint32(at + 8, true),
+      startBootNs: readU64(view, at),
+      execId: view.getUint32(at + 12, true),
+      ktimeNs: ktimeOf(view, offset),
+    });
+  }
+}
+
+function ktimeOf(view: DataView, offset: number): bigint {
+  return view.getBigUint64(offset + KTIME_OFFSET, true);
 }
 
 function fieldInfo(field: EventField): FieldInfo {
