@@ -38,8 +38,12 @@ export async function readProcesses(
       if (options.signal?.aborted === true) return count;
       sliceEnd = performance.now() + SLICE_MS;
     }
+    const beforeNs = now();
     const snapshot = readProcess(tgid, now);
-    if (snapshot === undefined) continue;
+    if (snapshot === undefined) {
+      table.addAbsence(tgid, beforeNs);
+      continue;
+    }
     table.addSnapshot(snapshot);
     count++;
   }

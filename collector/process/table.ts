@@ -66,6 +66,7 @@ export class ProcessTable {
   readonly #registry: Registry;
   #bootAheadNs = 0;
   #snapshots: ProcSnapshot[] = [];
+  #absences: { tgid: number; ns: number }[] = [];
   #keys: { key: ImageKey; ns: number }[] = [];
   #fullSnapshot: { beginNs: number; endNs: number; tgids: Set<number> } | undefined;
   #needsAll = false;
@@ -131,6 +132,8 @@ export class ProcessTable {
     const context = { registry: this.#registry, bootAheadNs: this.#bootAheadNs, lostNs: this.#lostNs };
     for (const snapshot of this.#snapshots) if (isDue(snapshot)) mergeSnapshot(context, snapshot);
     this.#snapshots = this.#snapshots.filter((snapshot) => !isDue(snapshot));
+    for (const { tgid, ns } of this.#absences) if (ns <= horizonNs) this.#endAbsent(tgid, ns);
+    this.#absences = this.#absences.filter(({ ns }) => ns > horizonNs);
     for (const { key, ns } of this.#keys) if (ns <= horizonNs) this.#learn(key, ns);
     this.#keys = this.#keys.filter(({ ns }) => ns > horizonNs);
     if (this.#fullSnapshot !== undefined && this.#fullSnapshot.endNs <= horizonNs) this.#endUnlisted();
@@ -146,6 +149,11 @@ export class ProcessTable {
   addSnapshot(snapshot: ProcSnapshot): void {
     this.#snapshots.push(snapshot);
     this.#fullSnapshot?.tgids.add(snapshot.tgid);
+  }
+
+  /** There was no such process at `ns`. */
+  addAbsence(tgid: number, ns: number): void {
+    this.#absences.push({ tgid, ns });
   }
 
   endSnapshot(endNs: number): void {
@@ -313,14 +321,19 @@ export class ProcessTable {
     if (this.#resyncTgids.size > MAX_RESYNC_TGIDS) this.#needsAll = true;
   }
 
+  #endAbsent(tgid: number, ns: number): void {
+    const process = this.#registry.find(tgid);
+    if (process !== undefined && process.firstSeenNs < ns) this.#registry.endProcess(process, ns);
+  }
+
   /** Old ones that the snapshot did not list have ended; young ones may have got too little from parents that were not
    *  known yet. */
   #endUnlisted(): void {
-    const { beginNs, tgids } = this.#fullSnapshot!;
+    const { beginNs, endNs, tgids } = this.#fullSnapshot!;
     this.#fullSnapshot = undefined;
     for (const process of this.#registry.live()) {
-      const isGone = process.firstSeenNs < beginNs && !tgids.has(process.tgid);
-      if (isGone) this.#registry.endProcess(process, beginNs);
+      const isOld = process.firstSeenNs < (process.forkedNs === -Infinity ? endNs : beginNs);
+      if (isOld && !tgids.has(process.tgid)) this.#registry.endProcess(process, beginNs);
       else if (process.isPartlyKnown) this.#requestReading(process.tgid);
     }
   }

@@ -28,7 +28,7 @@ interface ModelProcess {
 }
 
 /** A tgid is not used again within this time of its last fork. */
-const REUSE_NS = 2_000_000;
+const REUSE_NS = 25_000_000;
 const PAGES = 12;
 
 /** `choose(n)` gives an integer in [0, n). */

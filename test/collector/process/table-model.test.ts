@@ -31,7 +31,7 @@ class World {
     this.kernel = new ModelKernel({
       startNs: -3_000_000_000,
       cpus: CPUS,
-      tids: 24,
+      tids: 48,
       choose,
       onEvent: (event, cpu) => this.#record(event, cpu),
       onKey: (key, ns) => this.table.learnExecId(key, ns),
@@ -65,6 +65,7 @@ class World {
       const beginNs = this.kernel.ns;
       this.run(stepsBetween);
       if (this.kernel.processes.has(tgid)) this.table.addSnapshot(this.kernel.snapshot(tgid, beginNs));
+      else this.table.addAbsence(tgid, this.kernel.ns);
     }
   }
 
