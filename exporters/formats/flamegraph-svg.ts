@@ -1,4 +1,5 @@
-// Flame graph as one SVG file: root at the bottom, width is value, siblings by name. Static inside <img>,
+// Flame graph as one SVG file: root at the top (deep stacks would push it off
+// the screen otherwise), width is value, siblings by name. Static inside <img>,
 // searchable and zoomable when opened by itself. Across, frames are drawn in millionths of the whole and
 // scaled by a viewBox, so that zooming only moves that; browsers clamp larger numbers (Chromium above 2^25).
 // Source: Brendan Gregg, "The Flame Graph", CACM 59(6), 2016.
@@ -23,7 +24,8 @@ const titleCharPx = 10.3;
 /** Room for the buttons beside the title. */
 const buttonsPx = 230;
 const linePx = 15;
-const footerPx = 26;
+/** The line above the frames that tells of the one pointed at, and of what a search found. */
+const detailsPx = 20;
 
 export interface FlamegraphOptions {
   readonly title: string;
@@ -34,7 +36,7 @@ export interface FlamegraphOptions {
   readonly widthPx?: number;
   /** Narrower frames are not drawn, and counted in the picture; default 0.3. */
   readonly minWidthPx?: number;
-  /** Marks stacks that end early with a frame of their own, right above the comm; default false. */
+  /** Marks stacks that end early with a frame of their own, right below the comm; default false. */
   readonly showCuts?: boolean;
 }
 
@@ -49,9 +51,10 @@ export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): str
   const lines = wrapText(options.subtitle, Math.floor((widthPx - 2 * marginPx) / charPx));
   if (total > 0) lines.push(summaryOf(tree, graph, { valueType, minWidthPx }));
 
-  const topPx = titlePx + lines.length * linePx + 6;
+  const detailsY = titlePx + lines.length * linePx + detailsPx;
+  const topPx = detailsY + 7;
   const bodyPx = total > 0 ? graph.rows.length * rowPx : 3 * rowPx;
-  const heightPx = topPx + bodyPx + footerPx;
+  const heightPx = topPx + bodyPx + marginPx;
   const place = { widthPx, topPx };
   const body = total > 0 ? drawGraph(tree, graph, { ...place, valueType }) : drawNothing(place);
   return [
@@ -60,8 +63,8 @@ export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): str
     `<style>${baseStyles}${colourStyles}</style>\n`,
     `<rect class="paper" width="100%" height="100%"/>\n`,
     drawHeader(options.title, lines, widthPx),
-    `<text id="details" x="${marginPx}" y="${heightPx - 9}"></text>\n`,
-    `<text id="matched" class="right" x="${widthPx - marginPx}" y="${heightPx - 9}"></text>\n`,
+    `<text id="details" x="${marginPx}" y="${detailsY}"></text>\n`,
+    `<text id="matched" class="right" x="${widthPx - marginPx}" y="${detailsY}"></text>\n`,
     ...body,
     '</svg>\n',
   ].join('');
@@ -162,7 +165,7 @@ function drawGraph(
   const frames: string[] = [];
   const labels: string[] = [];
   rows.forEach((nodes, depth) => {
-    const y = heightPx - (depth + 1) * rowPx;
+    const y = depth * rowPx;
     frames.push(`<g data-y="${y}" transform="translate(0 ${y})">\n`);
     for (const node of nodes) {
       const frame = node === 0 ? rootFrame : tree.frames[tree.nodeFrames[node]!]!;

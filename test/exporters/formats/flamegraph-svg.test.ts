@@ -55,27 +55,27 @@ function checkMarkup(svg: string): void {
   assert.doesNotMatch(svg, /[^\P{Cc}\n]|\p{Surrogate}|[\ufffe\uffff]/u);
 }
 
-test('draws the root at the bottom, comms above it, siblings by name', () => {
+test('draws the root at the top, comms below it, siblings by name', () => {
   const rects = rectsOf(flamegraphSvg(smallProfile(), options));
   const shown = rects.map(({ kind, x, width, y, title }) => {
     const [start, value] = [x, width].map((millionths) => Math.round((millionths * 55) / 1e6));
     return `${y} ${start}+${value} ${kind.replace(/\d+/, '')} ${title[0]}`;
   });
   assert.deepEqual(shown, [
-    '80 0+55 comm all',
-    '64 0+22 comm app',
-    '64 22+33 comm db',
-    '48 0+15 n main',
-    '48 15+7 n ns::work&lt;int&gt;(char)',
-    '48 22+6 n main',
-    '48 28+8 n main',
-    '32 0+2 n &lt;/title&gt;&lt;script&gt;;alert(1)',
-    '32 2+13 n ns::work&lt;int&gt;(char)',
-    '32 22+6 n ns::work&lt;int&gt;(char)',
-    '32 28+8 u [libx.so+0x2000]',
-    '16 2+4 n ns::work&lt;int&gt;(char)',
-    '16 6+6 k vfs_read',
-    '0 6+1 k [kernel+0xffffffff81000000]',
+    '0 0+55 comm all',
+    '16 0+22 comm app',
+    '16 22+33 comm db',
+    '32 0+15 n main',
+    '32 15+7 n ns::work&lt;int&gt;(char)',
+    '32 22+6 n main',
+    '32 28+8 n main',
+    '48 0+2 n &lt;/title&gt;&lt;script&gt;;alert(1)',
+    '48 2+13 n ns::work&lt;int&gt;(char)',
+    '48 22+6 n ns::work&lt;int&gt;(char)',
+    '48 28+8 u [libx.so+0x2000]',
+    '64 2+4 n ns::work&lt;int&gt;(char)',
+    '64 6+6 k vfs_read',
+    '80 6+1 k [kernel+0xffffffff81000000]',
   ]);
   assert.deepEqual(rects[12]!.title, ['vfs_read', '6 samples, 10.91 %', '[kernel]']);
 });
@@ -132,9 +132,9 @@ function checkGeometry(rects: readonly Rect[]): void {
     const row = rects.filter(({ y }) => y === rect.y);
     const overlapping = row.filter(({ x, width }) => x < rect.x + rect.width && rect.x < x + width);
     assert.deepEqual(overlapping, [rect]);
-    const rowBelow = rects.filter(({ y }) => y === rect.y + 16);
-    const below = rowBelow.filter(({ x, width }) => x <= rect.x && x + width >= rect.x + rect.width);
-    assert.equal(below.length, rect === root ? 0 : 1);
+    const rowAbove = rects.filter(({ y }) => y === rect.y - 16);
+    const above = rowAbove.filter(({ x, width }) => x <= rect.x && x + width >= rect.x + rect.width);
+    assert.equal(above.length, rect === root ? 0 : 1);
   }
 }
 
