@@ -53,6 +53,7 @@ export interface TableCounts {
   readonly missedExecs: number;
 }
 
+const MIN_FULL_INTERVAL_NS = 5_000_000_000;
 const MAX_RESYNC_TGIDS = 256;
 const MAX_PENDING_KEYS = 65_536;
 /** From the leader's start to the fork event at the end of copy_process; a busy host may take long. */
@@ -70,6 +71,8 @@ export class ProcessTable {
   #keys: { key: ImageKey; ns: number }[] = [];
   #fullSnapshot: { beginNs: number; endNs: number; tgids: Set<number> } | undefined;
   #needsAll = false;
+  #nextFullNs = -Infinity;
+  #horizonNs = -Infinity;
   readonly #resyncTgids = new Set<number>();
   #lostEvents = 0;
   #lostNs = -Infinity;
@@ -128,6 +131,7 @@ export class ProcessTable {
 
   /** All events up to here were applied: snapshots and keys that waited for that are taken in. */
   advance(horizonNs: number): void {
+    this.#horizonNs = horizonNs;
     const isDue = ({ endNs }: ProcSnapshot): boolean => endNs <= horizonNs;
     const context = { registry: this.#registry, bootAheadNs: this.#bootAheadNs, lostNs: this.#lostNs };
     for (const snapshot of this.#snapshots) if (isDue(snapshot)) mergeSnapshot(context, snapshot);
@@ -142,6 +146,7 @@ export class ProcessTable {
   /** A snapshot of all processes begins: those not added until its end are taken to have ended. */
   beginSnapshot(beginNs: number): void {
     this.#fullSnapshot = { beginNs, endNs: Infinity, tgids: new Set() };
+    this.#nextFullNs = beginNs + MIN_FULL_INTERVAL_NS;
     this.#needsAll = false;
     this.#resyncTgids.clear();
   }
@@ -161,11 +166,11 @@ export class ProcessTable {
   }
 
   /** Which processes should be read from /proc, since events were lost or do not tell all; asking takes the request
-   *  back. To be asked after each snapshot, and again from time to time. */
+   *  back. To be asked after each advance(). **Limits**: all of them at most every 5 s. */
   takeResync(): Resync | undefined {
     const tgids = [...this.#resyncTgids];
     this.#resyncTgids.clear();
-    if (this.#needsAll) {
+    if (this.#needsAll && this.#horizonNs >= this.#nextFullNs) {
       this.#needsAll = false;
       return 'all';
     }
@@ -317,8 +322,8 @@ export class ProcessTable {
   }
 
   #requestReading(tgid: number): void {
-    this.#resyncTgids.add(tgid);
-    if (this.#resyncTgids.size > MAX_RESYNC_TGIDS) this.#needsAll = true;
+    if (this.#resyncTgids.size < MAX_RESYNC_TGIDS) this.#resyncTgids.add(tgid);
+    else this.#needsAll = true;
   }
 
   #endAbsent(tgid: number, ns: number): void {
