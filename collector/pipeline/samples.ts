@@ -1,6 +1,7 @@
 // Drained counts and stacks -> normalized rows. Pure: no I/O, no clock. Hot path: typed arrays, keys and frames are
 // read as u32 halves (canonical addresses are exact as signed Numbers), no object per frame.
 
+import type { Drained } from '../../bpf/double-buffer.js';
 import type { ModuleRef } from '../process/modules.js';
 import type { SeriesInfo } from '../../storage/model/series.js';
 import { seriesKey } from '../../storage/model/series.js';
@@ -9,16 +10,8 @@ import type { SampleRows } from '../messages.js';
 import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../messages.js';
 import { StackTableBuilder } from './stack-table.js';
 
-/** What a generation of the double buffer held. **Shape**: `keys` and `stacks` are `count` and `stackCount` consecutive
- *  wire structs (fk_sample_key, fk_stack); `stackHashes[i]` names `stacks` entry i. */
-export interface DrainedStacks {
-  readonly count: number;
-  readonly keys: Uint8Array;
-  readonly weights: Float64Array;
-  readonly stackCount: number;
-  readonly stackHashes: BigUint64Array;
-  readonly stacks: Uint8Array;
-}
+/** What a generation held, as far as it becomes rows. */
+export type DrainedStacks = Pick<Drained, 'count' | 'keys' | 'weights' | 'stackCount' | 'stackHashes' | 'stacks'>;
 
 /** A program image as samples see it; undefined where the process table does not know it. */
 export interface SampledImage {
