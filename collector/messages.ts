@@ -111,5 +111,4 @@ export type FromBack = ReadyMessage | FlushedMessage | LogMessage | FailedMessag
 /** Given to the back thread at its start. */
 export interface BackOptions {
   readonly config: Config;
-  readonly version: string;
 }

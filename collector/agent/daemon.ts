@@ -1,10 +1,8 @@
 // The daemon from start to stop: settings, back thread (the store's lock first), front, flushes on the clock, and a last
 // flush on SIGINT or SIGTERM.
 
-import { readFileSync } from 'node:fs';
 import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
-import { OperatingError } from '../../storage/model/errors.js';
 import { Front } from '../front.js';
 import type { FlushedMessage } from '../messages.js';
 import { BackThread } from './back-thread.js';
@@ -56,7 +54,7 @@ async function serve(config: Config, { log, figures, stopping, verbosity }: Runn
     figures.flushed(message);
     log('debug', `flush ${message.sequence}: ${message.durationMs.toFixed(1)} ms, ${message.framesNamed} of ${message.framesTotal} frames named`);
   };
-  const { back, storeBytes } = await BackThread.start({ config, version: packageVersion() }, log, { flushed: onFlushed, failed: fail });
+  const { back, storeBytes } = await BackThread.start({ config }, log, { flushed: onFlushed, failed: fail });
   figures.storeBytes = storeBytes;
   let front: Front | undefined;
   try {
@@ -96,11 +94,4 @@ function stopSignal(): Promise<void> {
     process.on('SIGINT', onSignal);
     process.on('SIGTERM', onSignal);
   });
-}
-
-function packageVersion(): string {
-  const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
-  const { version } = JSON.parse(text) as { version?: unknown };
-  if (typeof version !== 'string') throw new OperatingError('store-failed', 'package.json beside the program has no version');
-  return version;
 }
