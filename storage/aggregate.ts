@@ -14,7 +14,7 @@ import { mayHold } from './segment/segment-name.js';
 import type { LiveBlob, SegmentReader } from './segment/segment-reader.js';
 import { loadDictionary } from './segment/segment-reader.js';
 import type { QuerySource, SegmentStream } from './segments.js';
-import { readOne, requireStream, segmentsOf, storeRange, streamsOf } from './segments.js';
+import { namesOf, readOne, requireStream, segmentsOf, storeRange, streamsOf } from './segments.js';
 
 export function aggregate(source: QuerySource, request: AggregateRequest): AggregateAnswer {
   const ranges = bucketRanges(request.windows);
@@ -26,7 +26,7 @@ export function aggregate(source: QuerySource, request: AggregateRequest): Aggre
   for (const name of segments) {
     if (!ranges.some((range) => mayHold(name, range))) continue;
     const part = readOne(source.dir, name, (segment) => {
-      const streams = streamsOf(source.dictionaryOf(name.fileName) ?? segment.names());
+      const streams = streamsOf(namesOf(source, name, segment));
       const wanted = streams.filter(({ info }) => info.name === request.stream && info.kind === 'samples');
       const content = wanted.map((stream) => {
         const parts = ranges.map((range) => segment.live(stream.id, range));

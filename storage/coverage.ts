@@ -57,7 +57,10 @@ export class CoverageTally {
       wanted += Math.max(0, Math.min(last, store.last) - Math.max(first, store.first) + 1);
     }
     const start = asked[0] === undefined ? 0n : bucketStartUnixNs(asked[0].first);
-    const gaps = { missingBuckets: Math.max(0, wanted - this.#buckets.size), brokenBlobs: this.brokenBlobs };
+    const gaps = {
+      missingBuckets: Math.max(0, wanted - this.#buckets.size),
+      brokenBlobs: this.brokenBlobs,
+    };
     return {
       fromUnixNs: this.#fromUnixNs ?? start,
       toUnixNs: this.#fromUnixNs === undefined ? start : this.#toUnixNs,

@@ -57,7 +57,9 @@ export function quarantineSegment(dir: string, fileName: string): void {
 export function listQuarantine(dir: string): string[] {
   const path = join(dir, quarantineDir);
   if (!existsSync(path)) return [];
-  return readdirSync(path).filter((name) => parseSegmentName(name) !== undefined).sort();
+  return readdirSync(path)
+    .filter((name) => parseSegmentName(name) !== undefined)
+    .sort();
 }
 
 /** Writes the ballast if there is none and the disk has four times its room; not having it is no error. */

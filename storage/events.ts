@@ -17,7 +17,7 @@ import { decodeEvents } from './segment/live-events.js';
 import type { SegmentName } from './segment/segment-name.js';
 import { mayHold } from './segment/segment-name.js';
 import type { QuerySource, SegmentStream } from './segments.js';
-import { readOne, requireStream, segmentsOf, storeRange, streamsOf } from './segments.js';
+import { namesOf, readOne, requireStream, segmentsOf, storeRange, streamsOf } from './segments.js';
 
 const maxLimit = 100_000;
 /** Buckets fetched at a time, so that a long window is not held in memory. */
@@ -67,7 +67,8 @@ class Page {
       this.tally.brokenBlobs++;
       return;
     }
-    if (bucket >= this.#asked.first && bucket <= this.#asked.last) this.tally.add(bucket, rows.header, names);
+    const isAsked = bucket >= this.#asked.first && bucket <= this.#asked.last;
+    if (isAsked) this.tally.add(bucket, rows.header, names);
     const startUnixNs = bucketStartUnixNs(bucket);
     for (let i = this.#firstNew(n, bucket, id); i < rows.times.length; i++) {
       const unixNs = startUnixNs + BigInt(rows.times[i]!);
@@ -94,7 +95,7 @@ class Page {
 }
 
 /** **Errors**: `no-data`; `usage`: no such stream, a filter it has no column for, a bad limit or cursor;
- *  `empty-window` when  the window lies in the past and holds nothing. */
+ *  `empty-window` when the window lies in the past and holds nothing. */
 export function readEvents(source: QuerySource, request: EventsRequest): EventsAnswer {
   const { limit } = request;
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
@@ -143,7 +144,7 @@ interface SegmentPart {
 /** One read transaction. Returns the segment's last bucket. */
 function readSegmentEvents({ source, name, page, range, streamName }: SegmentPart): number | undefined {
   const lastBucket = readOne(source.dir, name, (segment) => {
-    const names = source.dictionaryOf(name.fileName) ?? segment.names();
+    const names = namesOf(source, name, segment);
     const streams = streamsOf(names);
     const wanted = streams.filter(({ info }) => info.name === streamName && info.kind === 'event');
     const end = segment.lastBucket(streams.map(({ id }) => id));
@@ -152,7 +153,10 @@ function readSegmentEvents({ source, name, page, range, streamName }: SegmentPar
     const first = Math.max(range.first, name.startBucket, start?.bucket ?? 0);
     for (let from = first; from <= last && !page.isFull; from += chunkBuckets) {
       const blobs = wanted.flatMap((stream) => {
-        const live = segment.live(stream.id, { first: from, last: Math.min(last, from + chunkBuckets - 1) });
+        const live = segment.live(stream.id, {
+          first: from,
+          last: Math.min(last, from + chunkBuckets - 1),
+        });
         page.tally.brokenBlobs += live.broken;
         return live.blobs.map((blob) => ({ stream, ...blob }));
       });

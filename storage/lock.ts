@@ -18,7 +18,7 @@ export interface DirectoryLock {
 }
 
 /** Makes the directory (0750) if there is none and takes it. **Errors**: `store-locked`,
- *  `store-foreign`, `store-newer`;  SQLite's and the file system's. */
+ *  `store-foreign`, `store-newer`; SQLite's and the file system's. */
 export function lockDirectory(dir: string): DirectoryLock {
   if (!existsSync(dir)) {
     mkdirSync(dir, { recursive: true });
@@ -47,7 +47,10 @@ function take(db: Db, dir: string): void {
     db.exec('BEGIN EXCLUSIVE; COMMIT');
   } catch (error) {
     if (errorCode(error) === 'SQLITE_BUSY') {
-      throw new OperatingError('store-locked', `the data directory ${dir} is in use by another flamekeeper`);
+      throw new OperatingError(
+        'store-locked',
+        `the data directory ${dir} is in use by another flamekeeper`,
+      );
     }
     if (errorCode(error) !== 'SQLITE_NOTADB') throw error;
   }

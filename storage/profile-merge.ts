@@ -9,6 +9,7 @@ import { seriesKey } from './model/series.js';
 import type { StreamInfo } from './model/stream.js';
 import { valueTypesOf } from './model/stream.js';
 import { RowTable } from './row-table.js';
+import { lostFunction } from './segment/codecs.js';
 import type { Dictionary } from './segment/dictionary.js';
 import { lostFrame, Trie } from './segment/trie.js';
 
@@ -16,7 +17,12 @@ export class ProfileMerger {
   readonly #trie = new Trie();
   readonly #rows = new RowTable();
   readonly #functions: FunctionInfo[] = [];
-  readonly #functionIds = new Map<string, number>();
+  /** Made when a second dictionary comes: the functions of one are distinct already, and their keys cost
+   *  most. */
+  #functionIds: Map<string, number> | undefined;
+  #dictionary: Dictionary | undefined;
+  /** Frame of that dictionary -> our function + 1; 0 for none yet. */
+  #frames = new Uint32Array(0);
   readonly #series: SeriesInfo[] = [];
   readonly #seriesIds = new Map<string, number>();
   readonly #periods = new Set<number>();
@@ -25,6 +31,7 @@ export class ProfileMerger {
   add(stream: StreamInfo, rows: RowTable, dictionary: Dictionary): void {
     const period = stream.period?.value ?? 0;
     this.#periods.add(period);
+    this.#use(dictionary);
     const nodes = this.#mapNodes(rows, dictionary);
     const series = new Map<number, number>();
     for (let row = 0; row < rows.size; row++) {
@@ -59,6 +66,28 @@ export class ProfileMerger {
     };
   }
 
+  #use(dictionary: Dictionary): void {
+    if (dictionary === this.#dictionary) return;
+    if (this.#dictionary !== undefined) {
+      this.#functionIds ??= new Map(this.#functions.map((fn, id) => [functionKey(fn), id]));
+    }
+    this.#dictionary = dictionary;
+    this.#frames = new Uint32Array(dictionary.frameCount + 1);
+  }
+
+  #functionId(frame: number, dictionary: Dictionary): number {
+    const fn = dictionary.functionAt(frame);
+    // All that is lost shares the last entry.
+    const entry = fn === lostFunction ? dictionary.frameCount : frame;
+    let id = this.#frames[entry]! - 1;
+    if (id < 0) {
+      if (this.#functionIds === undefined) id = this.#functions.push(fn) - 1;
+      else id = idIn(this.#functionIds, this.#functions, functionKey(fn), fn);
+      this.#frames[entry] = id + 1;
+    }
+    return id;
+  }
+
   /** Segment node -> our node, for the nodes that rows need. The entry past the last is for ids that do
    *  not exist. */
   #mapNodes(rows: RowTable, dictionary: Dictionary): Uint32Array {
@@ -68,24 +97,14 @@ export class ProfileMerger {
     for (let id = size - 1; id > 0; id--) {
       if (isUsed[id] === 1) isUsed[parents[id]!] = 1;
     }
-    const functions = new Map<number, number>();
-    const functionId = (frame: number) => {
-      let id = functions.get(frame);
-      if (id === undefined) {
-        const fn = dictionary.functionAt(frame);
-        id = idIn(this.#functionIds, this.#functions, functionKey(fn), fn);
-        functions.set(frame, id);
-      }
-      return id;
-    };
     const nodes = new Uint32Array(size + 1);
     for (let id = 1; id < size; id++) {
       if (isUsed[id] === 0) continue;
-      const fn = functionId(frames[id]!);
+      const fn = this.#functionId(frames[id]!, dictionary);
       const isCut = this.#functions[fn]!.frameType === 'cut';
       nodes[id] = this.#trie.child(isCut ? 0 : nodes[parents[id]!]!, fn);
     }
-    if (isUsed[size] === 1) nodes[size] = this.#trie.child(0, functionId(lostFrame));
+    if (isUsed[size] === 1) nodes[size] = this.#trie.child(0, this.#functionId(lostFrame, dictionary));
     return nodes;
   }
 }

@@ -3,7 +3,7 @@
 import { readdirSync } from 'node:fs';
 import { aggregate } from './aggregate.js';
 import { CoverageTally } from './coverage.js';
-import { listQuarantine, listSegments, segmentSizeBytes } from './directory.js';
+import { listQuarantine, segmentSizeBytes } from './directory.js';
 import { readEvents } from './events.js';
 import { foreign, isDatabaseName } from './lock.js';
 import { OperatingError } from './model/errors.js';
@@ -15,14 +15,14 @@ import { bucketStartUnixNs, decodeBlobHeader } from './segment/bucket.js';
 import type { SegmentName } from './segment/segment-name.js';
 import { mayHold } from './segment/segment-name.js';
 import type { SegmentReader } from './segment/segment-reader.js';
-import type { QuerySource, SegmentStream } from './segments.js';
-import { readOne, segmentsOf, streamsOf } from './segments.js';
+import type { QuerySource } from './segments.js';
+import { listOrNone, namesOf, readOne, segmentsOf, streamsOf } from './segments.js';
 
 /** `status` looks back over this many buckets: 5 minutes. */
 const recentBuckets = 30;
 
 /** Answers from the files of a directory, and never writes to it; no daemon is needed. Segments that are
- *  not ours or newer  are left out, which `log` is told. **Errors**: `no-data`, `store-foreign`,
+ *  not ours or newer are left out, which `log` is told. **Errors**: `no-data`, `store-foreign`,
  *  `store-newer` when no segment can be read. */
 export function openFiles(dir: string, log: (line: string) => void = () => {}): Query {
   const segments = segmentsOrForeign(dir);
@@ -75,7 +75,7 @@ export class DirectoryQuery implements Query {
 
   async status(): Promise<StatusAnswer> {
     const { dir } = this.#source;
-    const names = listSegments(dir);
+    const names = listOrNone(dir);
     const streams = new Map<string, StreamInfo>();
     const segments = names.flatMap((name) => {
       const status = readOne(dir, name, (segment) => this.#segmentStatus(name, segment, streams));
@@ -94,8 +94,12 @@ export class DirectoryQuery implements Query {
 
   close(): void {}
 
-  #segmentStatus(name: SegmentName, segment: SegmentReader, streams: Map<string, StreamInfo>): SegmentStatus {
-    const known = streamsOf(segment.names());
+  #segmentStatus(
+    name: SegmentName,
+    segment: SegmentReader,
+    streams: Map<string, StreamInfo>,
+  ): SegmentStatus {
+    const known = streamsOf(namesOf(this.#source, name, segment));
     for (const { info } of known) streams.set(streamKey(info), info);
     const buckets = segment.buckets(known.map(({ id }) => id));
     return {
@@ -115,9 +119,10 @@ export class DirectoryQuery implements Query {
     for (const name of [...names].reverse()) {
       if (range !== undefined && !mayHold(name, range)) continue;
       readOne(this.#source.dir, name, (segment) => {
-        const dictionary = segment.names();
-        const isCpu = ({ info }: SegmentStream) => info.name === 'cpu' && info.kind === 'samples';
-        const ids = streamsOf(dictionary).filter(isCpu).map(({ id }) => id);
+        const dictionary = namesOf(this.#source, name, segment);
+        const ids = streamsOf(dictionary).flatMap(({ id, info }) =>
+          info.name === 'cpu' && info.kind === 'samples' ? [id] : [],
+        );
         const last = range?.last ?? segment.lastBucket(ids);
         if (last === undefined) return;
         range ??= { first: Math.max(last - recentBuckets + 1, names[0]!.startBucket), last };

@@ -24,15 +24,20 @@ export interface SegmentStream {
   readonly info: StreamInfo;
 }
 
-/** **Errors**: `no-data`. */
-export function segmentsOf(dir: string): SegmentName[] {
-  let segments: SegmentName[] = [];
+/** Segments by age; none when there is no directory. **Errors**: `store-failed`. */
+export function listOrNone(dir: string): SegmentName[] {
   try {
-    segments = listSegments(dir);
+    return listSegments(dir);
   } catch (error) {
+    if (errorCode(error) === 'ENOENT') return [];
     if (!isOutside(error)) throw error;
-    if (errorCode(error) !== 'ENOENT') throw unreadable(`the data directory ${dir}`, error);
+    throw unreadable(`the data directory ${dir}`, error);
   }
+}
+
+/** **Errors**: `no-data`, `store-failed`. */
+export function segmentsOf(dir: string): SegmentName[] {
+  const segments = listOrNone(dir);
   if (segments.length === 0) throw new OperatingError('no-data', `no data in ${dir}`);
   return segments;
 }
@@ -54,24 +59,32 @@ export function readOne<T>(
   }
 }
 
+/** Stream and counter names of a segment. */
+export function namesOf(source: QuerySource, name: SegmentName, segment: SegmentReader): Dictionary {
+  return source.dictionaryOf(name.fileName) ?? segment.names().dictionary;
+}
+
 /** The streams a dictionary knows, in the order of their ids. */
 export function streamsOf(names: Dictionary): SegmentStream[] {
   return names.streams.items.flatMap((info, id) => (info === undefined ? [] : [{ id, info }]));
 }
 
-/** The newest stream of this name and kind; the error names what there is. **Errors**: `usage`. */
+/** The newest stream of this name and kind; the error names what there is. **Errors**: `usage`;
+ *  `store-failed` when damage may hide it. */
 export function requireStream(source: QuerySource, stream: { name: string; kind: StreamKind }): StreamInfo {
   const known = new Set<string>();
+  let isDamaged = false;
   for (const name of segmentsOf(source.dir).reverse()) {
-    const streams = readOne(source.dir, name, (segment) =>
-      streamsOf(source.dictionaryOf(name.fileName) ?? segment.names()),
-    );
-    if (typeof streams === 'string') continue;
-    for (const { info } of streams.reverse()) {
+    const names = readOne(source.dir, name, (segment) => segment.names());
+    isDamaged ||= names === 'broken' || (typeof names !== 'string' && names.broken > 0);
+    if (typeof names === 'string') continue;
+    const dictionary = source.dictionaryOf(name.fileName) ?? names.dictionary;
+    for (const { info } of streamsOf(dictionary).reverse()) {
       if (info.name === stream.name && info.kind === stream.kind) return info;
       if (info.kind === stream.kind) known.add(info.name);
     }
   }
+  if (isDamaged) throw new OperatingError('store-failed', `a segment in ${source.dir} is damaged`);
   const list = known.size === 0 ? 'none' : [...known].sort().join(', ');
   const sentence = `no stream of ${stream.kind} is named ${stream.name}; the store has ${list}`;
   throw new OperatingError('usage', sentence);

@@ -63,7 +63,7 @@ export class Store {
   }
 
   /** Takes the directory, mends what a killed daemon left and goes on with its newest segment.
-   *  **Errors**: `store-locked`,  `store-foreign`, `store-newer` (its state.db), `store-failed`,
+   *  **Errors**: `store-locked`, `store-foreign`, `store-newer` (its state.db), `store-failed`,
    *  `disk-full`. */
   static open(options: StoreOptions): Store {
     return translateErrors(options.dir, () => {

@@ -42,13 +42,18 @@ export class Dictionary {
   /** The symbolizer gives the same object again and again. */
   readonly #functionIds = new WeakMap<FunctionInfo, number>();
 
-  /** Reads chunks in the order of their ids. A broken one leaves a hole that answers `(lost)`, and is
-   *  counted. */
+  /** Reads chunks in the order of their rows. A broken one leaves a hole that answers `(lost)`; it is counted,
+   *  and so is one that does not begin where the one before ended. */
   static load(chunks: Iterable<Chunk>): { dictionary: Dictionary; brokenChunks: number } {
     const dictionary = new Dictionary();
+    const ends = new Map<number, number>();
     let brokenChunks = 0;
     for (const chunk of chunks) {
-      if (!dictionary.#load(chunk)) brokenChunks++;
+      const { kind, first, n } = chunk;
+      if (dictionary.#partOf(kind) === undefined) continue;
+      const isNext = first === (ends.get(kind) ?? firstId(kind));
+      if (!dictionary.#load(chunk) || !isNext) brokenChunks++;
+      ends.set(kind, first + n);
     }
     dictionary.markSaved();
     return { dictionary, brokenChunks };
@@ -63,6 +68,11 @@ export class Dictionary {
       this.#functionIds.set(fn, id);
     }
     return id;
+  }
+
+  /** Frames of nodes are below this. */
+  get frameCount(): number {
+    return this.#code.size;
   }
 
   functionAt(id: number): FunctionInfo {
@@ -112,8 +122,7 @@ export class Dictionary {
 
   #load({ kind, first, n, data }: Chunk): boolean {
     const part = this.#partOf(kind);
-    if (part === undefined) return true;
-    if (!isCount(first) || !isCount(n) || first + n > maxIds) return false;
+    if (part === undefined || !isCount(first) || !isCount(n) || first + n > maxIds) return false;
     const streams = decodeEnvelope(data);
     return streams !== undefined && (decoding(() => part.load(first, n, streams)) ?? false);
   }

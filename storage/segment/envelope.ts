@@ -33,9 +33,8 @@ export function encodeEnvelope(streams: readonly Uint8Array[]): Buffer {
   return blob;
 }
 
-/** The streams of a blob, decompressed; undefined when it is broken, of a version not known here, or no blob at all (a
- *  damaged page may give any type of column).
- *  **Limits**: 64 MiB a stream. */
+/** The streams of a blob, decompressed; undefined when it is broken, of a version not known here, or no
+ *  blob at all (a damaged page may give any type of column). **Limits**: 64 MiB a stream. */
 export function decodeEnvelope(blob: unknown): Uint8Array[] | undefined {
   if (!(blob instanceof Uint8Array) || blob.length < headBytes || blob[0] !== version) return undefined;
   const view = new DataView(blob.buffer, blob.byteOffset, blob.length);

@@ -46,20 +46,14 @@ export class Interned<T> {
     return Buffer.from(JSON.stringify(json));
   }
 
-  /** Puts a chunk at its place. False (or BrokenBlob) when it is broken; nothing is changed then. */
+  /** Puts a chunk at its place, wherever that is. False (or BrokenBlob) when it is broken: its ids are lost. */
   load(first: number, count: number, streams: readonly Uint8Array[]): boolean {
     const json = parseJsonArray(streams[0]);
-    if (json === undefined || json.length !== count || first < this.items.length) return false;
-    const sizeBefore = this.items.length;
-    try {
-      while (this.items.length < first) this.items.push(undefined);
-      // One by one: an item may name an earlier one of its own chunk.
-      for (const item of json) this.items.push(this.#codec.decode(item));
-    } catch (error) {
-      this.items.length = sizeBefore;
-      throw error;
-    }
+    if (json === undefined || json.length !== count) return false;
     this.#ids = undefined;
+    while (this.items.length < first + count) this.items.push(undefined);
+    // One by one: an item may name an earlier one of its own chunk.
+    for (const [i, item] of json.entries()) this.items[first + i] = this.#codec.decode(item);
     return true;
   }
 
@@ -99,6 +93,7 @@ export function decodeArray(json: unknown): unknown[] {
 }
 
 export function decodeObject(json: unknown): Readonly<Record<string, unknown>> {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new BrokenBlob('not an object');
+  const isObject = typeof json === 'object' && json !== null && !Array.isArray(json);
+  if (!isObject) throw new BrokenBlob('not an object');
   return json as Record<string, unknown>;
 }

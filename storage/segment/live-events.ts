@@ -64,8 +64,12 @@ export class LiveEvents {
   add(events: EventColumns, offsetNs: number): number {
     const { timesNs, columns } = events;
     assert(columns.length === this.fields.length, 'events have one column a field');
-    assert(columns.every((c) => c.length === timesNs.length), 'columns of equal length');
-    const isOfType = (field: FieldInfo, c: number) => Array.isArray(columns[c]) === (field.type === 'string');
+    assert(
+      columns.every((c) => c.length === timesNs.length),
+      'columns of equal length',
+    );
+    const isOfType = (field: FieldInfo, c: number) =>
+      Array.isArray(columns[c]) === (field.type === 'string');
     assert(this.fields.every(isOfType), 'text in string columns, numbers in the others');
     const order = Array.from(timesNs.keys()).sort((a, b) => timesNs[a]! - timesNs[b]!);
     let appended = 0;
@@ -74,8 +78,9 @@ export class LiveEvents {
       this.#times.push(Math.min(Math.max(timesNs[i]! + offsetNs, -maxTimeNs), maxTimeNs));
       columns.forEach((column, c) => {
         const value = column[i]!;
-        if (typeof value === 'string') this.#columns[c]!.push(this.#stringId(value.slice(0, maxStringUnits)));
-        else this.#columns[c]!.push(Number.isSafeInteger(value) ? value : -1);
+        const values = this.#columns[c]!;
+        if (typeof value === 'string') values.push(this.#stringId(value.slice(0, maxStringUnits)));
+        else values.push(Number.isSafeInteger(value) ? value : -1);
       });
       appended++;
     }
@@ -150,10 +155,10 @@ export function decodeEvents(blob: Uint8Array, fields: readonly FieldInfo[]): Ev
 function decodeEventStreams(streams: readonly Uint8Array[], fields: readonly FieldInfo[]): EventRows {
   const timeBytes = streams[1];
   const strings = parseJsonArray(streams[fields.length + 2])?.map(decodeString);
-  if (timeBytes === undefined || strings === undefined) throw new BrokenBlob('events have a stream a field');
+  if (timeBytes === undefined || strings === undefined) throw new BrokenBlob('a stream is missing');
   const times: number[] = [];
   const reader = new ByteReader(timeBytes);
-  for (let time = 0; !reader.isAtEnd; ) {
+  for (let time = 0; !reader.isAtEnd;) {
     time += reader.signed();
     const isInBounds = times.length < maxEvents && Math.abs(time) <= maxTimeNs;
     if (!isInBounds) throw new BrokenBlob('too many events, or too far from their bucket');

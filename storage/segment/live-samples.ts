@@ -51,7 +51,7 @@ export class LiveSamples {
     const nodes = new ByteWriter(2 * keys.length + 16);
     const counts = new ByteWriter(keys.length + 16);
     let series = -1;
-    for (let i = 0; i < keys.length; ) {
+    for (let i = 0; i < keys.length;) {
       const next = Math.floor(keys[i]! / nodeRange);
       const base = next * nodeRange;
       const begin = i;
@@ -95,7 +95,7 @@ function decodeSampleStreams(streams: readonly Uint8Array[]): SampleRows {
   const series: number[] = [];
   const seriesRows: number[] = [];
   let rows = 0;
-  for (let previous = -1; !directory.isAtEnd; ) {
+  for (let previous = -1; !directory.isAtEnd;) {
     const delta = directory.unsigned();
     previous += delta;
     const count = directory.unsigned();

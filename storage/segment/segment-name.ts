@@ -23,14 +23,20 @@ export function parseSegmentName(fileName: string): SegmentName | undefined {
   const match = pattern.exec(fileName);
   if (match === null) return undefined;
   const [year, month, day, hour, minute, second, n] = match.slice(1).map(Number) as [
-    number, number, number, number, number, number, number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
   ];
   const unixMs = Date.UTC(year, month - 1, day, hour, minute, second);
   return { fileName, startBucket: bucketOf(BigInt(unixMs) * 1_000_000n), n };
 }
 
 /** The segments that may hold data of these buckets: a segment ends with its UTC day, or a day later
- *  when the disk was  too full to begin the next. */
+ *  when the disk was too full to begin the next. */
 export function mayHold(name: SegmentName, range: { first: number; last: number }): boolean {
   return name.startBucket <= range.last && range.first < dayEndBucket(name.startBucket) + msPerDay / 10_000;
 }

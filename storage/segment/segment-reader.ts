@@ -34,8 +34,8 @@ export interface DictionaryRows {
   readonly broken: number;
 }
 
-/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all gives its class
- *  instead. **Errors**: SQLite's own, `ENOENT`. */
+/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all
+ *  gives its class instead. **Errors**: SQLite's own, `ENOENT`. */
 export function readSegment<T>(
   path: string,
   name: SegmentName,
@@ -62,8 +62,9 @@ function readFile<T>(path: string, name: SegmentName, read: (segment: SegmentRea
   }
 }
 
-/** What SQLite cannot read without writing beside it is read from a private copy: a WAL file without its log (a copy,
- *  mostly), and one whose daemon was killed between the two journal modes, which leaves a journal to roll back. */
+/** What SQLite cannot read without writing beside it is read from a private copy: a WAL file without its
+ *  log (a copy, mostly), and one whose daemon was killed between the two journal modes, which leaves a
+ *  journal to roll back. */
 function readCopy<T>(path: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
   const dir = mkdtempSync(join(tmpdir(), 'flamekeeper-'));
   try {
@@ -116,9 +117,9 @@ export class SegmentReader {
 
   /** A dictionary of streams and counter names alone: enough to find what a segment holds, and for
    *  headers and events. */
-  names(): Dictionary {
+  names(): { dictionary: Dictionary; broken: number } {
     const { streams, counterNames } = chunkKinds;
-    return loadDictionary(this.dictionaryRows(`kind IN (${streams}, ${counterNames})`)).dictionary;
+    return loadDictionary(this.dictionaryRows(`kind IN (${streams}, ${counterNames})`));
   }
 
   /** Blobs of buckets first..last, in time order. */

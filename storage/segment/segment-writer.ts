@@ -81,7 +81,7 @@ export class SegmentWriter {
   }
 
   /** Goes on with a segment that a daemon left, or says why not. 'incomplete': it can be read, but a
-   *  part of its dictionary  is gone, so that new ids might mean old things. 'closed': it is not to be
+   *  part of its dictionary is gone, so that new ids might mean old things. 'closed': it is not to be
    *  written any more. */
   static resume(dir: string, name: SegmentName): SegmentWriter | NotResumed {
     const path = join(dir, name.fileName);
@@ -154,7 +154,7 @@ export class SegmentWriter {
 }
 
 /** Brings a file that nobody writes any more into its plain form: what a killed daemon or a reader kept
- *  from it. Files  that are not ours, or newer, are not touched. */
+ *  from it. Files that are not ours, or newer, are not touched. */
 export function finishSegment(path: string): void {
   const db = new Database(path, { fileMustExist: true, timeout: 0 });
   try {

@@ -52,7 +52,7 @@ export class Trie {
   }
 
   /** Puts a chunk at its place, wherever that is: a chunk lost before it does not shift it. False (or
-   *  BrokenBlob) when  it is broken; nothing is changed then. */
+   *  BrokenBlob) when it is broken; nothing is changed then. */
   load(first: number, count: number, streams: readonly Uint8Array[]): boolean {
     const [deltaBytes, frameBytes] = streams;
     if (streams.length !== 2 || deltaBytes === undefined || frameBytes === undefined) return false;

@@ -7,7 +7,7 @@ import type { FunctionInfo } from '../../storage/model/frame.js';
 import { headerOf } from '../../storage/segment/bucket.js';
 import { ByteReader, ByteWriter } from '../../storage/segment/bytes.js';
 import { lostFunction } from '../../storage/segment/codecs.js';
-import { Dictionary } from '../../storage/segment/dictionary.js';
+import { chunkKinds, Dictionary } from '../../storage/segment/dictionary.js';
 import { decodeEnvelope, encodeEnvelope } from '../../storage/segment/envelope.js';
 import { decodeEvents, LiveEvents } from '../../storage/segment/live-events.js';
 import { decodeSamples, forEachRow, LiveSamples } from '../../storage/segment/live-samples.js';
@@ -44,7 +44,10 @@ test('envelopes give their streams back, long ones compressed', () => {
     fc.property(streams, fc.nat(5000), (list, zeros) => {
       const all = [...list, new Uint8Array(zeros)];
       const blob = encodeEnvelope(all);
-      assert.deepEqual(decodeEnvelope(blob)?.map((s) => [...s]), all.map((s) => [...s]));
+      assert.deepEqual(
+        decodeEnvelope(blob)?.map((s) => [...s]),
+        all.map((s) => [...s]),
+      );
       assert.ok(zeros < 1000 || blob.length < zeros);
     }),
   );
@@ -59,12 +62,15 @@ test('a flipped bit, a cut and a longer blob are found', () => {
     // Bits of the version and of the number of streams stand before the checksum; the lengths then disagree.
     assert.equal(streams, undefined, `bit ${bit}`);
   }
-  for (let length = 0; length < blob.length; length++) assert.equal(decodeEnvelope(blob.subarray(0, length)), undefined);
+  for (let length = 0; length < blob.length; length++)
+    assert.equal(decodeEnvelope(blob.subarray(0, length)), undefined);
   assert.equal(decodeEnvelope(Buffer.concat([blob, Buffer.from([0])])), undefined);
 });
 
 test('samples: rows come back sorted, counts to 53 bits', () => {
-  const rows = fc.array(fc.tuple(fc.nat(50), fc.oneof(fc.nat(300), fc.nat(2 ** 24 - 1)), fc.integer({ min: 1, max: 2 ** 45 })));
+  const rows = fc.array(
+    fc.tuple(fc.nat(50), fc.oneof(fc.nat(300), fc.nat(2 ** 24 - 1)), fc.integer({ min: 1, max: 2 ** 45 })),
+  );
   fc.assert(
     fc.property(rows, (list) => {
       const live = new LiveSamples(header);
@@ -85,12 +91,15 @@ test('samples: rows come back sorted, counts to 53 bits', () => {
 
 test('events: every column comes back', () => {
   const events = fc.array(
-    fc.record({
-      time: fc.integer({ min: -1e12, max: 1e12 }),
-      pid: fc.integer({ min: -1, max }),
-      comm: fc.string({ unit: 'binary' }),
-      duration: fc.integer({ min: -max, max }),
-    }, { noNullPrototype: true }),
+    fc.record(
+      {
+        time: fc.integer({ min: -1e12, max: 1e12 }),
+        pid: fc.integer({ min: -1, max }),
+        comm: fc.string({ unit: 'binary' }),
+        duration: fc.integer({ min: -max, max }),
+      },
+      { noNullPrototype: true },
+    ),
   );
   fc.assert(
     fc.property(events, (list) => {
@@ -98,7 +107,10 @@ test('events: every column comes back', () => {
       const live = new LiveEvents(header, exec.fields!);
       const timesNs = Float64Array.from(list, (e) => e.time);
       const numbers = (pick: (e: (typeof list)[number]) => number) => Float64Array.from(list, pick);
-      live.add({ timesNs, columns: [numbers((e) => e.pid), list.map((e) => e.comm), numbers((e) => e.duration)] }, 5);
+      live.add(
+        { timesNs, columns: [numbers((e) => e.pid), list.map((e) => e.comm), numbers((e) => e.duration)] },
+        5,
+      );
       const rows = decodeEvents(live.encode(), exec.fields!);
       assert.ok(rows !== undefined);
       const got = rows.times.map((time, i) => {
@@ -144,7 +156,10 @@ test('dictionary: functions, series and stacks come back from their chunks', () 
       }
       const { dictionary: loaded, brokenChunks } = Dictionary.load(chunks);
       assert.equal(brokenChunks, 0);
-      assert.deepEqual(ids.map((id) => loaded.functionAt(id)), ids.map((id) => dictionary.functionAt(id)));
+      assert.deepEqual(
+        ids.map((id) => loaded.functionAt(id)),
+        ids.map((id) => dictionary.functionAt(id)),
+      );
       assert.deepEqual(loaded.series.items, dictionary.series.items);
       assert.deepEqual(loaded.streams.items, dictionary.streams.items);
       assert.equal(loaded.trie.size, dictionary.trie.size);
@@ -165,22 +180,31 @@ test('a lost chunk leaves (lost) in its own ids only', () => {
     chunks.push(...dictionary.unsavedChunks());
     dictionary.markSaved();
   }
-  const damaged = chunks.map((c) => (c.first === 0 || c.first === 4 || c.first === 3 ? c : { ...c, data: new Uint8Array(3) }));
+  // Ids of code (module, function): 0 1, 2 3, 4 5. Of nodes: 1, 2, 3. Lost are code 2 3 and nodes 1, 2.
+  const isKept = ({ kind, first }: { kind: number; first: number }) =>
+    kind === chunkKinds.code ? first !== 2 : first === 3;
+  const damaged = chunks.map((chunk) => (isKept(chunk) ? chunk : { ...chunk, data: new Uint8Array(3) }));
   const { dictionary: loaded, brokenChunks } = Dictionary.load(damaged);
   assert.equal(brokenChunks, 3);
   const names = [1, 2, 3].map((id) => loaded.functionAt(loaded.trie.frames[id]!).name);
   assert.deepEqual(names, ['(lost)', '(lost)', 'c']);
   assert.equal(loaded.functionAt(3), lostFunction);
+  assert.equal(Dictionary.load(chunks.slice(1)).brokenChunks, 1, 'a row that vanished is noticed too');
 });
 
 test('foreign bytes never throw', () => {
   const decoders = [
     (blob: Uint8Array) => decodeSamples(blob),
     (blob: Uint8Array) => decodeEvents(blob, exec.fields!),
-    ...[0, 1, 2, 5, 6].map((kind) => (data: Uint8Array) => Dictionary.load([{ kind, first: 1, n: 3, data }])),
+    ...[0, 1, 2, 5, 6].map(
+      (kind) => (data: Uint8Array) => Dictionary.load([{ kind, first: 1, n: 3, data }]),
+    ),
   ];
   const streams = fc.array(fc.oneof(fc.uint8Array({ maxLength: 40 }), jsonBytes()), { maxLength: 6 });
-  const blobs = fc.oneof(fc.uint8Array({ maxLength: 80 }), streams.map((list) => new Uint8Array(encodeEnvelope(list))));
+  const blobs = fc.oneof(
+    fc.uint8Array({ maxLength: 80 }),
+    streams.map((list) => new Uint8Array(encodeEnvelope(list))),
+  );
   fc.assert(
     fc.property(blobs, (blob) => {
       for (const decode of decoders) decode(blob);
@@ -200,20 +224,33 @@ test('streams of a valid blob with bytes changed under a right checksum never th
       streams[at % streams.length] = stream.subarray(0, Math.max(0, stream.length - cut));
       const changed = encodeEnvelope(streams);
       const rows = decodeSamples(changed);
-      if (rows !== undefined) assert.equal(rows.nodes.length, rows.seriesRows.reduce((sum, n) => sum + n, 0));
+      if (rows !== undefined)
+        assert.equal(
+          rows.nodes.length,
+          rows.seriesRows.reduce((sum, n) => sum + n, 0),
+        );
       decodeEvents(changed, exec.fields!);
-      for (const kind of [0, 1, 2, 5, 6]) Dictionary.load([{ kind, first: kind === 1 ? 1 : 0, n: 2, data: changed }]);
+      for (const kind of [0, 1, 2, 5, 6])
+        Dictionary.load([{ kind, first: kind === 1 ? 1 : 0, n: 2, data: changed }]);
     }),
     { numRuns: 3000 },
   );
 });
 
 function jsonBytes(): fc.Arbitrary<Uint8Array> {
-  return fc.array(fc.jsonValue(), { maxLength: 4 }).map((json) => new Uint8Array(Buffer.from(JSON.stringify(json))));
+  return fc
+    .array(fc.jsonValue(), { maxLength: 4 })
+    .map((json) => new Uint8Array(Buffer.from(JSON.stringify(json))));
 }
 
 function sampleBlob(): Buffer {
-  const live = new LiveSamples({ ...header, counters: new Map([[0, 5], [1, -7]]) });
+  const live = new LiveSamples({
+    ...header,
+    counters: new Map([
+      [0, 5],
+      [1, -7],
+    ]),
+  });
   for (let i = 0; i < 40; i++) live.add(i % 4, i * 3, i + 1);
   return live.encode();
 }

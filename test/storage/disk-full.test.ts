@@ -1,4 +1,5 @@
-// A full disk, on a small tmpfs of its own: old segments go first, then the ballast, then flushes wait in memory.
+// A full disk, on a small tmpfs of its own: old segments go first, then the ballast, then flushes wait in
+// memory.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -58,7 +59,7 @@ test('old segments make room, and every flush is durable', async (t) => {
   store.close();
 });
 
-test('without old segments: ballast, then memory, then counted loss; all kept ones land when there is room', async (t) => {
+test('without old segments: ballast, memory, counted loss; what was kept lands in the end', async (t) => {
   const dir = smallDisk(t, 4096);
   if (dir === undefined) return;
   const log: string[] = [];
@@ -79,7 +80,9 @@ test('without old segments: ballast, then memory, then counted loss; all kept on
   rmSync(filler);
   const last = bigFlush(store, 21);
   assert.equal(last.isDurable, true);
-  const { profile, coverage } = await store.query().aggregate({ windows: [window], filter: {}, stream: 'cpu' });
+  const { profile, coverage } = await store
+    .query()
+    .aggregate({ windows: [window], filter: {}, stream: 'cpu' });
   assert.equal(totalOf(profile), 1 + durable + waiting + 1);
   assert.equal(coverage.completeness.missingBuckets, last.droppedFlushes);
   store.close();
@@ -107,7 +110,9 @@ test('flushes dropped inside a kept bucket are counted as lost there', async (t)
   assert.ok(dropped > 0);
   rmSync(filler);
   writeFlush(store, { startUnixNs: noon + 9n * second, lengthNs: second / 5n, rows });
-  const { profile, coverage } = await store.query().aggregate({ windows: [window], filter: {}, stream: 'cpu' });
+  const { profile, coverage } = await store
+    .query()
+    .aggregate({ windows: [window], filter: {}, stream: 'cpu' });
   assert.equal(totalOf(profile), 46 - dropped);
   assert.equal(coverage.completeness.captured, 46 - dropped);
   assert.deepEqual(coverage.completeness.lost, { not_stored: dropped });
@@ -124,7 +129,10 @@ test('a store that cannot even begin says so once, and begins when there is room
   } catch {
     // The disk is full now, as it should be.
   }
-  const result = writeFlush(store, { startUnixNs: noon, rows: [{ series: series('a'), stack: 'f', count: 1 }] });
+  const result = writeFlush(store, {
+    startUnixNs: noon,
+    rows: [{ series: series('a'), stack: 'f', count: 1 }],
+  });
   assert.deepEqual([result.isDurable, result.droppedFlushes], [false, 1]);
   store.close();
 });

@@ -5,7 +5,16 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { EventsRequest, Query } from '../../storage/model/query.js';
 import { openFiles } from '../../storage/query.js';
-import { exec, execEvents, noon, openStore, second, temporaryDir, windowOf, writeFlush } from './support.js';
+import {
+  exec,
+  execEvents,
+  noon,
+  openStore,
+  second,
+  temporaryDir,
+  windowOf,
+  writeFlush,
+} from './support.js';
 
 const hour = { window: windowOf(noon, 3600), filter: {}, stream: 'exec', limit: 1000 };
 
@@ -19,8 +28,14 @@ test('events come back in time order, within the window, to the ns', async (t) =
   const store = openStore(dir);
   //  bucket  0         1         2
   //          1 2     3   4(late, of bucket 0)   5
-  writeFlush(store, { startUnixNs: noon + second, events: { stream: exec, columns: execEvents([2, 1, 8], 1) } });
-  writeFlush(store, { startUnixNs: noon + 10n * second, events: { stream: exec, columns: execEvents([-2, 12], 4) } });
+  writeFlush(store, {
+    startUnixNs: noon + second,
+    events: { stream: exec, columns: execEvents([2, 1, 8], 1) },
+  });
+  writeFlush(store, {
+    startUnixNs: noon + 10n * second,
+    events: { stream: exec, columns: execEvents([-2, 12], 4) },
+  });
   for (const query of [store.query(), openFiles(dir)]) {
     assert.deepEqual(await pidsOf(query), [2, 1, 4, 3, 5]);
     assert.deepEqual(await pidsOf(query, { window: windowOf(noon + 3n * second, 5.000000001) }), [1, 4]);
@@ -45,7 +60,10 @@ test('filters and atLeast; a part without a column is refused', async (t) => {
   assert.deepEqual(await pidsOf(query, { filter: { comm: ['make'] } }), [2, 4]);
   assert.deepEqual(await pidsOf(query, { filter: { pid: [1, 4] } }), [1, 4]);
   assert.deepEqual(await pidsOf(query, { atLeast: { duration: 2e6 } }), [3, 4]);
-  await assert.rejects(pidsOf(query, { filter: { user: ['root'] } }), { code: 'usage', message: /user.*pid, comm/ });
+  await assert.rejects(pidsOf(query, { filter: { user: ['root'] } }), {
+    code: 'usage',
+    message: /user.*pid, comm/,
+  });
   await assert.rejects(pidsOf(query, { filter: { cgroup: ['/'] } }), { code: 'usage', message: /cgroup/ });
   await assert.rejects(pidsOf(query, { atLeast: { comm: 1 } }), { code: 'usage', message: /comm/ });
   await assert.rejects(pidsOf(query, { stream: 'exit' }), { code: 'usage', message: /exit.*exec/ });
@@ -53,7 +71,11 @@ test('filters and atLeast; a part without a column is refused', async (t) => {
   await assert.rejects(pidsOf(query, { cursor: 'x' }), { code: 'usage' });
   const early = windowOf(noon - 3600n * second, 60);
   await assert.rejects(pidsOf(query, { window: early }), { code: 'empty-window' });
-  assert.deepEqual(await pidsOf(query, { window: windowOf(noon + 3600n * second, 60) }), [], 'may come yet');
+  assert.deepEqual(
+    await pidsOf(query, { window: windowOf(noon + 3600n * second, 60) }),
+    [],
+    'may come yet',
+  );
   store.close();
 });
 
@@ -64,35 +86,48 @@ test('a follower sees every event once, whatever the pages, buckets and segments
     reads: fc.integer({ min: 0, max: 3 }),
     restart: fc.boolean(),
   });
-  const property = fc.asyncProperty(fc.array(step, { maxLength: 15 }), fc.integer({ min: 1, max: 4 }), async (steps, limit) => {
-    const dir = temporaryDir(t);
-    let store = openStore(dir);
-    const columns = execEvents([], 0);
-    writeFlush(store, { startUnixNs: noon, events: { stream: exec, columns } });
-    let [time, pid, cursor] = [noon, 0, undefined as string | undefined];
-    const seen: unknown[] = [];
-    const read = async () => {
-      const window = windowOf(noon, 86_400 * 30);
-      const page = await store.query().events({ ...hour, window, limit, ...(cursor === undefined ? {} : { cursor }) });
-      seen.push(...page.events.map(({ values }) => values['pid']));
-      cursor = page.cursor;
-      return page.isComplete;
-    };
-    for (const { gapMs, count, reads, restart } of steps) {
-      time += BigInt(gapMs) * 1_000_000n;
-      if (restart) {
-        store.close();
-        store = openStore(dir);
+  const property = fc.asyncProperty(
+    fc.array(step, { maxLength: 15 }),
+    fc.integer({ min: 1, max: 4 }),
+    async (steps, limit) => {
+      const dir = temporaryDir(t);
+      let store = openStore(dir);
+      const columns = execEvents([], 0);
+      writeFlush(store, { startUnixNs: noon, events: { stream: exec, columns } });
+      let [time, pid, cursor] = [noon, 0, undefined as string | undefined];
+      const seen: number[] = [];
+      const read = async () => {
+        const window = windowOf(noon, 86_400 * 30);
+        const page = await store
+          .query()
+          .events({ ...hour, window, limit, ...(cursor === undefined ? {} : { cursor }) });
+        seen.push(...page.events.map(({ values }) => Number(values['pid'])));
+        cursor = page.cursor;
+        return page.isComplete;
+      };
+      for (const { gapMs, count, reads, restart } of steps) {
+        time += BigInt(gapMs) * 1_000_000n;
+        if (restart) {
+          store.close();
+          store = openStore(dir);
+        }
+        const times = Array.from({ length: count }, (_, i) => i / 100);
+        writeFlush(store, {
+          startUnixNs: time,
+          lengthNs: second / 5n,
+          events: { stream: exec, columns: execEvents(times, pid) },
+        });
+        pid += count;
+        for (let i = 0; i < reads; i++) await read();
       }
-      const times = Array.from({ length: count }, (_, i) => i / 100);
-      writeFlush(store, { startUnixNs: time, lengthNs: second / 5n, events: { stream: exec, columns: execEvents(times, pid) } });
-      pid += count;
-      for (let i = 0; i < reads; i++) await read();
-    }
-    while (!(await read()));
-    assert.deepEqual(seen, Array.from({ length: pid }, (_, i) => i));
-    store.close();
-  });
+      while (!(await read()));
+      assert.deepEqual(
+        seen.sort((x, y) => x - y),
+        Array.from({ length: pid }, (_, i) => i),
+      );
+      store.close();
+    },
+  );
   await fc.assert(property, { numRuns: 60 });
 });
 

@@ -25,7 +25,9 @@ function fill(store: Store, flushes: number): void {
 }
 
 function segmentsIn(dir: string): string[] {
-  return readdirSync(dir).filter((name) => /^seg-.*\.db$/.test(name)).sort();
+  return readdirSync(dir)
+    .filter((name) => /^seg-.*\.db$/.test(name))
+    .sort();
 }
 
 function change(path: string, sql: string): void {
@@ -43,7 +45,11 @@ test('a second owner is refused, in this process and in another', (t) => {
   const module = pathToFileURL(join(import.meta.dirname, '../../storage/store.js')).href;
   const script = `
     import { Store } from '${module}';
-    try { Store.open({ dir: ${JSON.stringify(dir)}, maxAgeMs: 1e9 }); } catch (error) { process.stdout.write(error.code); }`;
+    try {
+      Store.open({ dir: ${JSON.stringify(dir)}, maxAgeMs: 1e9 });
+    } catch (error) {
+      process.stdout.write(error.code);
+    }`;
   const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
   assert.equal(child.stdout, 'store-locked', child.stderr);
   store.close();
@@ -130,7 +136,10 @@ test('one damaged blob is left out and counted', async (t) => {
   fill(store, 5);
   store.close();
   const path = join(dir, segmentsIn(dir)[0]!);
-  change(path, `UPDATE live SET data = CAST(substr(data, 1, 60) || x'aabb' || substr(data, 63) AS BLOB) WHERE id = 2`);
+  change(
+    path,
+    `UPDATE live SET data = CAST(substr(data, 1, 60) || x'aabb' || substr(data, 63) AS BLOB) WHERE id = 2`,
+  );
   const { profile, coverage } = await openFiles(dir).aggregate(request);
   assert.equal(totalOf(profile), 120);
   assert.equal(coverage.buckets, 4);
@@ -169,8 +178,7 @@ test('any one page may be destroyed: nothing throws but an OperatingError, the r
     how: fc.constantFrom('zero', 'noise', 'flip'),
     seed: fc.nat(255),
   });
-  let readable = 0;
-  let runs = 0;
+  const totals: number[] = [];
   const property = fc.asyncProperty(damage, async ({ page, how, seed }) => {
     const copy = temporaryDir(t);
     const damaged = Buffer.from(image);
@@ -178,23 +186,26 @@ test('any one page may be destroyed: nothing throws but an OperatingError, the r
     if (how === 'flip') bytes[seed * 16]! ^= 1 << (seed & 7);
     else bytes.forEach((_, i) => (bytes[i] = how === 'zero' ? 0 : (i * 167 + seed * 31) & 0xff));
     writeFileSync(join(copy, segment!), damaged);
-    runs++;
     try {
       const { profile, coverage } = await openFiles(copy).aggregate(request);
       checkValid(profile);
       const total = totalOf(profile);
       assert.ok(total <= 6000, 'damage adds nothing');
-      assert.ok(total === 6000 || coverage.completeness.missingBuckets > 0 || coverage.completeness.brokenBlobs > 0);
-      readable += total;
+      assert.ok(
+        total === 6000 || coverage.completeness.missingBuckets > 0 || coverage.completeness.brokenBlobs > 0,
+      );
+      totals.push(total);
     } catch (error) {
       assert.ok(error instanceof OperatingError, String(error));
+      totals.push(0);
     }
     const opened = openStore(copy);
     fill(opened, 1);
     opened.close();
   });
   await fc.assert(property, { numRuns: 60 });
-  assert.ok(readable / (runs * 6000) > 0.8, `${readable} of ${runs * 6000} readable`);
+  const median = totals.sort((a, b) => a - b)[totals.length >> 1]!;
+  assert.ok(median > 0.9 * 6000, `half of the damaged stores keep less than ${median} of 6000 samples`);
 });
 
 test('reading writes nothing: closed, copied while open, left by a killed daemon', async (t) => {
@@ -209,7 +220,11 @@ test('reading writes nothing: closed, copied while open, left by a killed daemon
   const answer = await openFiles(dir).aggregate(request);
   assert.deepEqual(readdirSync(dir), open, 'beside a daemon');
   store.close();
-  for (const [copy, total] of [[dir, 90], [killed, 90], [walOnly, 0]] as const) {
+  for (const [copy, total] of [
+    [dir, 90],
+    [killed, 90],
+    [walOnly, 0],
+  ] as const) {
     const before = readdirSync(copy);
     if (total === 0) await assert.rejects(openFiles(copy).aggregate(request), { code: 'usage' });
     else assert.deepEqual(await openFiles(copy).aggregate(request), answer);
@@ -246,5 +261,8 @@ test('a directory that cannot be made is one clear error', (t) => {
   const dir = temporaryDir(t);
   mkdirSync(join(dir, 'a'));
   writeFileSync(join(dir, 'a', 'b'), '');
-  assert.throws(() => openStore(join(dir, 'a', 'b', 'c')), { code: 'store-failed', message: /cannot be used/ });
+  assert.throws(() => openStore(join(dir, 'a', 'b', 'c')), {
+    code: 'store-failed',
+    message: /cannot be used/,
+  });
 });

@@ -18,7 +18,9 @@ const window = windowOf(noon, 86_400 * 30);
 /** Numbers of the flushes that a writer acknowledged before it was killed. */
 async function writeUntilKilled(dir: string, first: number, lifeMs: number): Promise<number[]> {
   const script = join(import.meta.dirname, 'writer-child.js');
-  const child = spawn(process.execPath, [script, dir, String(first)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [script, dir, String(first)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const acknowledged: number[] = [];
   for await (const line of createInterface({ input: child.stdout })) {
     if (acknowledged.length === 0) void sleep(lifeMs).then(() => child.kill('SIGKILL'));
@@ -30,7 +32,7 @@ async function writeUntilKilled(dir: string, first: number, lifeMs: number): Pro
 async function pidsIn(dir: string): Promise<number[]> {
   const query = openFiles(dir);
   const pids: number[] = [];
-  for (let cursor: string | undefined, isComplete = false; !isComplete; ) {
+  for (let cursor: string | undefined, isComplete = false; !isComplete;) {
     const more = cursor === undefined ? {} : { cursor };
     const page = await query.events({ window, filter: {}, stream: 'exec', limit: 1000, ...more });
     pids.push(...page.events.map(({ values }) => Number(values['pid'])));
@@ -48,10 +50,21 @@ test(`${kills} kills: no acknowledged flush is lost or doubled`, async (t) => {
     const pids = await pidsIn(dir);
     assert.equal(new Set(pids).size, pids.length, 'none doubled');
     const kept = new Set(pids);
-    assert.deepEqual(acknowledged.filter((i) => !kept.has(i)), [], 'none lost');
-    assert.ok(pids.length <= acknowledged.length + k + 1, 'at most the flush being acknowledged is there besides');
+    assert.deepEqual(
+      acknowledged.filter((i) => !kept.has(i)),
+      [],
+      'none lost',
+    );
+    assert.ok(
+      pids.length <= acknowledged.length + k + 1,
+      'at most the flush being acknowledged is there besides',
+    );
     next = Math.max(...pids) + 1;
-    const { profile, coverage } = await openFiles(dir).aggregate({ windows: [window], filter: {}, stream: 'cpu' });
+    const { profile, coverage } = await openFiles(dir).aggregate({
+      windows: [window],
+      filter: {},
+      stream: 'cpu',
+    });
     assert.equal(totalOf(profile), pids.length, 'samples and events of a flush stand or fall together');
     assert.equal(coverage.completeness.brokenBlobs, 0);
   }
@@ -63,6 +76,9 @@ test(`${kills} kills: no acknowledged flush is lost or doubled`, async (t) => {
     assert.equal(db.pragma('integrity_check', { simple: true }), 'ok');
     db.close();
   }
-  assert.deepEqual(readdirSync(dir).filter((name) => /-(wal|shm)$/.test(name)), []);
+  assert.deepEqual(
+    readdirSync(dir).filter((name) => /-(wal|shm)$/.test(name)),
+    [],
+  );
   t.diagnostic(`${acknowledged.length} acknowledged flushes, ${segments.length} segments`);
 });

@@ -11,7 +11,17 @@ import { totalOf } from '../../storage/model/profile.js';
 import type { Filter, Query } from '../../storage/model/query.js';
 import { openFiles } from '../../storage/query.js';
 import type { Row } from './support.js';
-import { cpu, noon, openStore, plainRows, second, series, temporaryDir, windowOf, writeFlush } from './support.js';
+import {
+  cpu,
+  noon,
+  openStore,
+  plainRows,
+  second,
+  series,
+  temporaryDir,
+  windowOf,
+  writeFlush,
+} from './support.js';
 
 const day = windowOf(noon - 43_200n * second, 86_400 * 3);
 
@@ -38,7 +48,11 @@ test('one flush comes back', async (t) => {
   });
   for (const query of [store.query(), openFiles(dir)]) {
     const { profile, coverage } = await query.aggregate({ windows: [day], filter: {}, stream: 'cpu' });
-    const expected = new Map([['a 7 main', 1], ['a 7 main;work', 3], ['b 7 main;work', 2 ** 40]]);
+    const expected = new Map([
+      ['a 7 main', 1],
+      ['a 7 main;work', 3],
+      ['b 7 main;work', 2 ** 40],
+    ]);
     assert.deepEqual(plainRows(profile), expected);
     assert.equal(plainRows(profile, 1).get('a 7 main;work'), 3 * 2e7);
     assert.deepEqual(profile.valueTypes, [cpu.valueType, { type: 'cpu', unit: 'nanoseconds' }]);
@@ -48,8 +62,14 @@ test('one flush comes back', async (t) => {
       toUnixNs: noon + 13n * second,
       buckets: 1,
       completeness: {
-        expected: 20, captured: 4, idle: 17, notFired: -2, lost: { count_map_full: 1 },
-        unexplained: 0, missingBuckets: 0, brokenBlobs: 0,
+        expected: 20,
+        captured: 4,
+        idle: 17,
+        notFired: -2,
+        lost: { count_map_full: 1 },
+        unexplained: 0,
+        missingBuckets: 0,
+        brokenBlobs: 0,
       },
     });
   }
@@ -59,7 +79,12 @@ test('one flush comes back', async (t) => {
 /** Flushes at rising times, with restarts between some of them. */
 const flushes = fc.array(
   fc.record({
-    gapMs: fc.oneof(fc.constant(200), fc.constant(10_000), fc.integer({ min: 0, max: 25_000 }), fc.constant(50_000_000)),
+    gapMs: fc.oneof(
+      fc.constant(200),
+      fc.constant(10_000),
+      fc.integer({ min: 0, max: 25_000 }),
+      fc.constant(50_000_000),
+    ),
     restart: fc.boolean(),
     rows: fc.array(
       fc.record({
@@ -86,12 +111,23 @@ test('random flushes, restarts and segments equal the naive model', async (t) =>
         store.close();
         store = openStore(dir, { maxNodes });
       }
-      const full: Row[] = rows.map((r) => ({ series: series(r.comm, { pid: r.pid }), stack: r.stack.join(';'), count: r.count }));
+      const full: Row[] = rows.map((r) => ({
+        series: series(r.comm, { pid: r.pid }),
+        stack: r.stack.join(';'),
+        count: r.count,
+      }));
       for (const { series: s, stack, count } of full) {
         const key = `${s.comm} ${s.pid} ${stack}`;
         model.set(key, (model.get(key) ?? 0) + count);
       }
-      assert.ok(writeFlush(store, { startUnixNs: time, lengthNs: 200_000_000n, rows: full, counters: { captured: 1 } }).isDurable);
+      assert.ok(
+        writeFlush(store, {
+          startUnixNs: time,
+          lengthNs: 200_000_000n,
+          rows: full,
+          counters: { captured: 1 },
+        }).isDurable,
+      );
       written++;
     }
     const window = windowOf(noon - 86_400n * second, 86_400 * 12);
@@ -120,7 +156,9 @@ test('flushes of one bucket are merged into one row, also after a restart', asyn
     }
     writeFlush(store, { startUnixNs: noon + BigInt(i) * second, lengthNs: second, rows: [row] });
   }
-  const { profile, coverage } = await store.query().aggregate({ windows: [day], filter: {}, stream: 'cpu' });
+  const { profile, coverage } = await store
+    .query()
+    .aggregate({ windows: [day], filter: {}, stream: 'cpu' });
   assert.equal(totalOf(profile), 10);
   assert.equal(coverage.buckets, 1);
   assert.equal(coverage.toUnixNs, noon + 10n * second);
@@ -133,7 +171,11 @@ test('windows: whole buckets, gaps counted inside what the store holds', async (
   const store = openStore(temporaryDir(t));
   //  bucket  0   1   2   3   4   5
   //          x   x   .   .   x   x(page-faults only)
-  const faults = { name: 'page-faults', kind: 'samples', valueType: { type: 'faults', unit: 'count' } } as const;
+  const faults = {
+    name: 'page-faults',
+    kind: 'samples',
+    valueType: { type: 'faults', unit: 'count' },
+  } as const;
   for (const bucket of [0, 1, 4, 5]) {
     const stream = bucket === 5 ? faults : cpu;
     const rows = [{ series: series('a'), stack: `f${bucket}`, count: 1 }];
@@ -161,8 +203,16 @@ test('windows: whole buckets, gaps counted inside what the store holds', async (
 test('filters match series', async (t) => {
   const store = openStore(temporaryDir(t));
   const rows = [
-    { series: series('web', { pid: 1, user: 'www', uid: 33, cgroup: '/a/b', thread: 't1' }), stack: 'f', count: 1 },
-    { series: series('web', { pid: 2, user: 'www', uid: 33, cgroup: '/a/bc', thread: 't2' }), stack: 'f', count: 10 },
+    {
+      series: series('web', { pid: 1, user: 'www', uid: 33, cgroup: '/a/b', thread: 't1' }),
+      stack: 'f',
+      count: 1,
+    },
+    {
+      series: series('web', { pid: 2, user: 'www', uid: 33, cgroup: '/a/bc', thread: 't2' }),
+      stack: 'f',
+      count: 10,
+    },
     { series: series('db', { pid: 3, cgroup: '/a/b/c', thread: 't1' }), stack: 'f', count: 100 },
   ];
   writeFlush(store, { startUnixNs: noon, rows });
@@ -215,22 +265,44 @@ test('a new segment begins each UTC day, at the node limit and when the clock st
   assert.match(nextDay, /T000000Z-4\.db$/);
   const query = store.query();
   const rows = await rowsOf(query);
-  assert.deepEqual(rows, new Map([['a 7 f', 4], ['a 7 g', 1], ['a 7 h;i;j', 1]]));
+  assert.deepEqual(
+    rows,
+    new Map([
+      ['a 7 f', 4],
+      ['a 7 g', 1],
+      ['a 7 h;i;j', 1],
+    ]),
+  );
   const { segments } = await query.status();
-  assert.deepEqual(segments.map((s) => [s.name, s.state]), [
-    [first, 'closed'], [second_, 'closed'], [third, 'closed'], [nextDay, 'active'],
-  ]);
-  assert.deepEqual(readdirSync(dir).filter((name) => name.endsWith('-wal')), [`${nextDay}-wal`]);
+  assert.deepEqual(
+    segments.map((s) => [s.name, s.state]),
+    [
+      [first, 'closed'],
+      [second_, 'closed'],
+      [third, 'closed'],
+      [nextDay, 'active'],
+    ],
+  );
+  assert.deepEqual(
+    readdirSync(dir).filter((name) => name.endsWith('-wal')),
+    [`${nextDay}-wal`],
+  );
   store.close();
 });
 
 test('segments past the age limit are unlinked, the active one never', async (t) => {
   const dir = temporaryDir(t);
   let days = 0;
-  const store = openStore(dir, { maxAgeMs: 2.5 * 86_400_000, now: () => Number(noon / 1_000_000n) + days * 86_400_000 });
+  const store = openStore(dir, {
+    maxAgeMs: 2.5 * 86_400_000,
+    now: () => Number(noon / 1_000_000n) + days * 86_400_000,
+  });
   const kept: number[] = [];
   for (; days < 6; days++) {
-    writeFlush(store, { startUnixNs: noon + BigInt(days) * 86_400n * second, rows: [{ series: series('a'), stack: 'f', count: 1 }] });
+    writeFlush(store, {
+      startUnixNs: noon + BigInt(days) * 86_400n * second,
+      rows: [{ series: series('a'), stack: 'f', count: 1 }],
+    });
     kept.push((await store.query().status()).segments.length);
   }
   assert.deepEqual(kept, [1, 2, 3, 3, 3, 3]);
@@ -264,6 +336,9 @@ test('files are 0640, directories 0750, nothing is left behind but segments and 
   assert.equal(mode(dir), '750');
   for (const name of readdirSync(dir)) assert.equal(mode(join(dir, name)), '640', name);
   store.close();
-  assert.deepEqual(readdirSync(dir).map((name) => name.replace(/^seg-.*-/, 'seg-')), ['ballast', 'seg-1.db', 'state.db']);
+  assert.deepEqual(
+    readdirSync(dir).map((name) => name.replace(/^seg-.*-/, 'seg-')),
+    ['ballast', 'seg-1.db', 'state.db'],
+  );
   assert.ok(!existsSync(join(dir, 'quarantine')));
 });

@@ -17,7 +17,8 @@ import type { StoreOptions } from '../../storage/store.js';
 import { Store } from '../../storage/store.js';
 
 /** Some noon, on a bucket's border. */
-export const noon = 1_750_000_000_000_000_000n - (1_750_000_000_000_000_000n % 86_400_000_000_000n) + 43_200_000_000_000n;
+export const noon =
+  1_750_000_000_000_000_000n - (1_750_000_000_000_000_000n % 86_400_000_000_000n) + 43_200_000_000_000n;
 export const second = 1_000_000_000n;
 
 export const cpu: StreamInfo = {
@@ -45,17 +46,34 @@ export function temporaryDir(t: TestContext): string {
 }
 
 export function openStore(dir: string, more: Partial<StoreOptions> = {}): Store {
-  const options = { dir, maxAgeMs: 365 * 86_400_000, ballastBytes: 0, now: () => Number(noon / 1_000_000n) };
+  const options = {
+    dir,
+    maxAgeMs: 365 * 86_400_000,
+    ballastBytes: 0,
+    now: () => Number(noon / 1_000_000n),
+  };
   return Store.open({ ...options, ...more });
 }
 
 export function series(comm: string, more: Partial<SeriesInfo> = {}): SeriesInfo {
-  const base = { pid: 7, startUnixMs: 1, thread: comm, exe: `/bin/${comm}`, uid: 0, user: 'root', cgroup: '' };
+  const base = {
+    pid: 7,
+    startUnixMs: 1,
+    thread: comm,
+    exe: `/bin/${comm}`,
+    uid: 0,
+    user: 'root',
+    cgroup: '',
+  };
   return { ...base, comm, ...more };
 }
 
 export function fn(name: string, moduleName = 'app'): FunctionInfo {
-  return { module: { name: moduleName, path: `/bin/${moduleName}`, buildId: 'ab01' }, frameType: 'native', name };
+  return {
+    module: { name: moduleName, path: `/bin/${moduleName}`, buildId: 'ab01' },
+    frameType: 'native',
+    name,
+  };
 }
 
 /** One row: stack root-first, joined by ';'. */
