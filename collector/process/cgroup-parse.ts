@@ -19,8 +19,8 @@ export interface CgroupMount {
 /** **Shape**: systemd, memory, cpu; 0 = not mounted. */
 export type HierarchyIds = readonly [number, number, number];
 
-/** One mount for each hierarchy and controller; where there are several, the first of the hierarchy's root.
- *  */
+/** One mount for each hierarchy and controller; where there are several, the first of the hierarchy's
+ *  root. */
 export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
   const byRank = new Map<number, CgroupMount>();
   for (const line of mountinfo.split('\n')) {

@@ -5,16 +5,14 @@ import type { AddressSpace, Mapping } from './address-space.js';
 
 /** A thread's name, and until when it bore it. */
 export interface Thread {
-  readonly comm: string;
+  comm: string;
   /** When the name was learned. */
-  readonly namedNs: number;
+  namedNs: number;
   /** Infinity while it runs. */
-  readonly endedNs: number;
+  endedNs: number;
 }
 
 export interface ImageStart {
-  readonly id: number;
-  readonly tgid: number;
   readonly parentTgid: number;
   readonly startNs: number;
   readonly comm: string;
@@ -45,9 +43,9 @@ export class Incarnation {
   readonly threads = new Map<number, Thread>();
   #space: AddressSpace;
 
-  constructor(start: ImageStart) {
-    this.id = start.id;
-    this.tgid = start.tgid;
+  constructor(of: { readonly id: number; readonly tgid: number }, start: ImageStart) {
+    this.id = of.id;
+    this.tgid = of.tgid;
     this.parentTgid = start.parentTgid;
     this.startNs = start.startNs;
     this.comm = start.comm;

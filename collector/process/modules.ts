@@ -37,63 +37,81 @@ const anonymousNames =
 /** The last one: `anon_inode:[perf_event]`, `//toolong`, `[vsyscall]`; a path begins with one slash. */
 const pathlessNames = /^(?:\/memfd:.*|\/SYSV[0-9a-f]{8}|(?!\/[^/]).*)$/s;
 
-/** Interns modules. **Limits**: at `limit` modules new files become one anonymous-looking `other` module,
+/** Interns modules. **Limits**: at `limit` modules new files become one `other` module without a name,
  *  counted. */
 export class ModuleTable {
   /** Times that a file found no room. */
   overflows = 0;
   readonly #limit: number;
-  readonly #byKey = new Map<string, ModuleRef>();
-  #nextId = 0;
+  /** By path as the kernel writes it. */
+  readonly #byPath = new Map<string, ModuleRef[]>();
   readonly #overflow: ModuleRef;
+  readonly #anonymous: ModuleRef;
+  #nextId = 0;
+  #size = 0;
 
   constructor(limit: number) {
     this.#limit = limit;
-    this.#overflow = this.#make({ path: '', buildId: '', device: '', inode: 0n }, 'other', false);
+    const nothing = { path: '', buildId: '', device: '', inode: 0n };
+    this.#overflow = this.#make(nothing, 'other');
+    this.#anonymous = this.#make(nothing, 'anonymous');
   }
 
+  /** Distinct files. */
   get size(): number {
-    return this.#byKey.size;
+    return this.#size;
   }
 
   intern(file: FileIdentity): ModuleRef {
-    const isDeleted = file.path.endsWith(DELETED);
-    const path = isDeleted ? file.path.slice(0, -DELETED.length) : file.path;
-    const kind = kindOf(path);
-    const key = keyOf({ ...file, path }, kind, isDeleted);
-    const known = this.#byKey.get(key);
+    const samePath = this.#byPath.get(file.path);
+    const known = samePath?.find((module) => isSameFile(module, file));
     if (known !== undefined) return known;
-    if (this.#byKey.size >= this.#limit) {
+    const kind = kindOf(file.path);
+    if (kind === 'anonymous') return this.#anonymous;
+    if (this.#size >= this.#limit) {
       this.overflows++;
       return this.#overflow;
     }
-    const module = this.#make({ ...file, path }, kind, isDeleted);
-    this.#byKey.set(key, module);
+    const module = this.#make(file, kind);
+    this.#size++;
+    if (samePath === undefined) this.#byPath.set(file.path, [module]);
+    else samePath.push(module);
     return module;
   }
 
   /** Forgets the modules that are not in `used`. */
   retain(used: ReadonlySet<ModuleRef>): void {
-    for (const [key, module] of this.#byKey) if (!used.has(module)) this.#byKey.delete(key);
+    this.#size = 0;
+    for (const [path, modules] of this.#byPath) {
+      const kept = modules.filter((module) => used.has(module));
+      this.#size += kept.length;
+      if (kept.length > 0) this.#byPath.set(path, kept);
+      else this.#byPath.delete(path);
+    }
   }
 
-  #make(file: FileIdentity, kind: ModuleKind, isDeleted: boolean): ModuleRef {
-    const path = kind === 'anonymous' ? '' : file.path;
+  #make(file: FileIdentity, kind: ModuleKind): ModuleRef {
+    const path = withoutSuffix(file.path);
     const name = path.slice(path.startsWith('/') ? path.lastIndexOf('/') + 1 : 0);
     const module = { name, path, buildId: file.buildId };
+    const isDeleted = path !== file.path;
     return { id: this.#nextId++, module, device: file.device, inode: file.inode, kind, isDeleted };
   }
 }
 
-function kindOf(path: string): ModuleKind {
+function isSameFile(module: ModuleRef, file: FileIdentity): boolean {
+  if (module.kind === 'vdso') return true;
+  const isSameInode = module.device === file.device && module.inode === file.inode;
+  return isSameInode && module.module.buildId === file.buildId;
+}
+
+function kindOf(writtenPath: string): ModuleKind {
+  const path = withoutSuffix(writtenPath);
   if (path === '[vdso]') return 'vdso';
   if (anonymousNames.test(path)) return 'anonymous';
   return pathlessNames.test(path) ? 'other' : 'file';
 }
 
-function keyOf(file: FileIdentity, kind: ModuleKind, isDeleted: boolean): string {
-  if (kind === 'anonymous') return '';
-  if (kind === 'vdso') return file.path;
-  const identity = file.buildId !== '' ? file.buildId : `${file.device} ${file.inode}`;
-  return `${file.path}\0${identity}\0${isDeleted ? 'deleted' : ''}`;
+function withoutSuffix(path: string): string {
+  return path.endsWith(DELETED) ? path.slice(0, -DELETED.length) : path;
 }

@@ -18,8 +18,8 @@ const MAX_THREADS = 32_768;
 const buffer = Buffer.allocUnsafe(64 << 10);
 
 /** Hands snapshots of these processes to the table, which takes them in with a later advance(). Ends early
- *  when `signal` is aborted. Returns the number read. **Limits**: bytes and threads per process are bounded.
- *  */
+ *  when `signal` is aborted. Returns the number read. **Limits**: bytes and threads per process are
+ *  bounded. */
 export async function readProcesses(
   table: ProcessTable,
   which: Resync,

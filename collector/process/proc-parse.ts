@@ -61,7 +61,7 @@ export function taskComm(text: string): string {
 
 /** start-limit perms offset major:minor inode path */
 const mapsLine =
-  /^([\da-f]{1,16})-([\da-f]{1,16}) ..x. ([\da-f]{1,16}) ([\da-f]{1,8}):([\da-f]{1,8}) (\d{1,20})(?: +(.*))?$/;
+  /^([\da-f]{1,16})-([\da-f]{1,16}) ..x. ([\da-f]{1,16}) ([\da-f]+):([\da-f]+) (\d{1,20})(?: +(.*))?$/;
 
 /** Executable lines of `maps`. Paths keep their " (deleted)"; the kernel writes a newline in them as \012. */
 export function parseMaps(text: string): ProcMapping[] {

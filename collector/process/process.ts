@@ -3,7 +3,7 @@
 
 import { ExecLineage } from './exec-lineage.js';
 import { Incarnation } from './incarnation.js';
-import type { ImageStart, Thread } from './incarnation.js';
+import type { ImageStart } from './incarnation.js';
 
 /** When the leader started, CLOCK_BOOTTIME: exactly known once a sample's key told it. **Units**: ns since
  *  boot. */
@@ -20,7 +20,6 @@ export interface ProcessStart {
   /** Of the first event or snapshot that spoke of it. */
   readonly firstSeenNs: number;
   readonly lineage: ExecLineage;
-  readonly previous: Process | undefined;
 }
 
 export class Process {
@@ -35,21 +34,22 @@ export class Process {
   isStale = false;
   endedNs = Infinity;
   liveThreads = 0;
-  /** Without it there may be threads that no event told of, and only a snapshot can tell that the process has ended. */
+  /** Without it there may be threads that no event told of, and only a snapshot can tell that the process has
+   *  ended. */
   hasAllThreads: boolean;
   /** Oldest first; the last one is the current image. Never empty while the table holds the process. */
   readonly images: Incarnation[] = [];
   /** The one that had this tgid before, while it is kept. */
   previous: Process | undefined;
 
-  constructor(from: ProcessStart) {
+  constructor(from: ProcessStart, previous: Process | undefined) {
     this.tgid = from.tgid;
     this.forkedNs = from.forkedNs;
     this.firstSeenNs = from.firstSeenNs;
     this.hasAllThreads = from.forkedNs !== -Infinity;
     this.start = from.start;
     this.lineage = from.lineage;
-    this.previous = from.previous;
+    this.previous = previous;
   }
 
   get current(): Incarnation {
@@ -60,18 +60,12 @@ export class Process {
     return this.endedNs === Infinity;
   }
 
-  /** Ends the image that ran and begins another, with the leader as its only thread. Returns the ended one.
-   *  */
-  startImage(image: Omit<ImageStart, 'tgid'>): Incarnation | undefined {
+  /** Ends the image that ran and begins another, which has no threads yet. Returns the ended one. */
+  startImage(id: number, image: ImageStart): Incarnation | undefined {
     const before = this.images.at(-1);
-    if (before !== undefined) {
-      before.endedNs = image.startNs;
-      for (const tid of before.threads.keys()) endThread(before.threads, tid, image.startNs);
-    }
     if (before === undefined) this.firstOffset = image.execOffset;
-    const started = new Incarnation({ ...image, tgid: this.tgid });
-    this.images.push(started);
-    this.liveThreads = 0;
+    else this.#endImage(before, image.startNs);
+    this.images.push(new Incarnation({ id, tgid: this.tgid }, image));
     return before;
   }
 
@@ -80,22 +74,23 @@ export class Process {
     const { current } = this;
     const known = current.threads.get(tid);
     if (known === undefined || known.endedNs !== Infinity) this.liveThreads++;
-    current.threads.set(tid, { comm, namedNs: ns, endedNs: Infinity });
+    if (known === undefined) current.threads.set(tid, { comm, namedNs: ns, endedNs: Infinity });
+    else Object.assign(known, { comm, namedNs: ns, endedNs: Infinity });
     if (tid === this.tgid) current.comm = comm;
   }
 
   /** False: no such live thread. */
   endThread(tid: number, ns: number): boolean {
-    if (!endThread(this.current.threads, tid, ns)) return false;
+    const thread = this.current.threads.get(tid);
+    if (thread === undefined || thread.endedNs !== Infinity) return false;
+    thread.endedNs = ns;
     this.liveThreads--;
     return true;
   }
 
   end(ns: number): void {
     this.endedNs = ns;
-    this.current.endedNs = ns;
-    this.liveThreads = 0;
-    for (const tid of this.current.threads.keys()) endThread(this.current.threads, tid, ns);
+    this.#endImage(this.current, ns);
   }
 
   /** True: the leader may have started then. */
@@ -109,7 +104,8 @@ export class Process {
     if (lowBootNs <= highBootNs) this.start = { lowBootNs, highBootNs };
   }
 
-  /** The image with this exec id; undefined when it is no longer kept, `missed` when it cannot be by what is known. */
+  /** The image with this exec id; undefined when it is no longer kept, `missed` when it cannot be by what is
+   *  known. */
   imageOf(execId: number): Incarnation | 'missed' | undefined {
     const low = this.images[0]!.execOffset;
     const high = this.current.execOffset;
@@ -118,8 +114,8 @@ export class Process {
     return this.images.find((image) => image.execOffset === offset);
   }
 
-  /** Execs may have been missed: earlier images cannot be told from the current one by their exec ids any more, nor
-   *  this process's exec ids from those of its family. */
+  /** Execs may have been missed: earlier images cannot be told from the current one by their exec ids any
+   *  more, nor this process's exec ids from those of its family. */
   forgetExecs(ns: number): void {
     this.images.splice(0, this.images.length - 1);
     this.firstOffset = this.current.execOffset;
@@ -135,8 +131,7 @@ export class Process {
   get isPartlyKnown(): boolean {
     const { current } = this;
     if (current.comm === '' || !current.space.isComplete) return true;
-    for (const thread of current.threads.values()) if (thread.comm === '' && thread.endedNs === Infinity) return true;
-    return false;
+    return [...current.threads.values()].some(({ comm, endedNs }) => comm === '' && endedNs === Infinity);
   }
 
   /** The image that ran at that time, else the oldest one kept. */
@@ -151,11 +146,10 @@ export class Process {
     const { execOffset } = this.imageAt(ns);
     return this.lineage.offsetOf(execId, execOffset, execOffset) === execOffset;
   }
-}
 
-function endThread(threads: Map<number, Thread>, tid: number, ns: number): boolean {
-  const thread = threads.get(tid);
-  if (thread === undefined || thread.endedNs !== Infinity) return false;
-  threads.set(tid, { ...thread, endedNs: ns });
-  return true;
+  #endImage(image: Incarnation, ns: number): void {
+    image.endedNs = ns;
+    for (const thread of image.threads.values()) if (thread.endedNs === Infinity) thread.endedNs = ns;
+    this.liveThreads = 0;
+  }
 }

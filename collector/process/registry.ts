@@ -74,18 +74,15 @@ export class Registry {
   }
 
   /** A live process without threads yet; undefined when there is no room. Its predecessor must have ended. */
-  add(
-    process: Omit<ProcessStart, 'previous'>,
-    image: Omit<ImageStart, 'id' | 'tgid' | 'isExec'>,
-  ): Process | undefined {
+  add(process: ProcessStart, image: ImageStart): Process | undefined {
     if (this.images >= this.#limits.images && !this.#evictOldest()) {
       this.droppedProcesses++;
       return undefined;
     }
-    const added = new Process({ ...process, previous: this.#byTgid.get(process.tgid) });
+    const added = new Process(process, this.#byTgid.get(process.tgid));
     this.#byTgid.set(process.tgid, added);
     this.liveProcesses++;
-    this.#startImage(added, { ...image, isExec: false });
+    this.#startImage(added, image);
     return added;
   }
 
@@ -184,8 +181,8 @@ export class Registry {
     if (this.modules.size >= this.#sweepModulesAt) this.#sweepModules();
   }
 
-  #startImage(process: Process, image: Omit<ImageStart, 'id' | 'tgid'>): void {
-    const before = process.startImage({ ...image, id: this.#nextImageId++ });
+  #startImage(process: Process, image: ImageStart): void {
+    const before = process.startImage(this.#nextImageId++, image);
     if (before !== undefined) this.#endedImages.push([process, before]);
     this.images++;
   }

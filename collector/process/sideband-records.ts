@@ -13,8 +13,8 @@ import type { FileIdentity } from './modules.js';
 
 export type SidebandEvent = ForkEvent | ExitEvent | CommEvent | MmapEvent | KsymbolEvent | LostEvent;
 
-/** **Units**: ns of CLOCK_MONOTONIC relative to the parser's base. A new thread has its parent's tgid; parentTgid is 0
- *  when the parent is of another pid namespace. */
+/** **Units**: ns of CLOCK_MONOTONIC relative to the parser's base. A new thread has its parent's tgid;
+ *  parentTgid is 0 when the parent is of another pid namespace. */
 export interface ForkEvent {
   readonly kind: 'fork';
   readonly ns: number;
@@ -147,9 +147,9 @@ export class SidebandParser {
     const fileOffset = unsignedAt(view, body + 24);
     const isPlausible = limit > start && [start, limit, fileOffset].every(Number.isSafeInteger);
     if (!isPlausible) return this.#reject();
-    const identity = fileIdentity(view, body + 32, (misc & MISC_MMAP_BUILD_ID) !== 0);
+    const { buildId, device, inode } = fileIdentity(view, body + 32, (misc & MISC_MMAP_BUILD_ID) !== 0);
     const path = textAt(view, body + 64, end);
-    return { kind: 'mmap', ns, tgid, tid, start, limit, fileOffset, path, ...identity };
+    return { kind: 'mmap', ns, tgid, tid, start, limit, fileOffset, path, buildId, device, inode };
   }
 
   #timeAt(view: DataView, at: number): number {

@@ -1,5 +1,5 @@
-// One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable mappings of the whole
-// host, and of kernel symbols that come and go. Source: perf_event_open(2), sample_id_all.
+// One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable mappings of
+// the whole host, and of kernel symbols that come and go. Source: perf_event_open(2), sample_id_all.
 
 import { closeFd } from '../../ffi/libc.js';
 import { openPerfEvent, perfType, sampleBit, softwareEvent } from '../../ffi/perf-event.js';
@@ -81,7 +81,9 @@ export class SidebandRings {
   /** Events of all CPUs up to the horizon, in the order of their times.
    *  **Units**: `horizonNs` relative to baseKtimeNs; it should lie some milliseconds before the call. */
   read(horizonNs: number): SidebandEvent[] {
-    if (this.#merger.waitingEvents < MAX_WAITING) for (const { ring } of this.#cpus.values()) this.#drain(ring);
+    if (this.#merger.waitingEvents < MAX_WAITING) {
+      for (const { ring } of this.#cpus.values()) this.#drain(ring);
+    }
     return this.#merger.read(horizonNs);
   }
 

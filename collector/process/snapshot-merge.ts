@@ -88,6 +88,7 @@ function findOrAdd(context: MergeContext, snapshot: ProcSnapshot, range: StartRa
       comm: snapshot.comm,
       space: registry.unknownSpace(),
       execOffset: 0,
+      isExec: false,
     },
   );
 }

@@ -10,7 +10,6 @@
 
 import { ExecLineage } from './exec-lineage.js';
 import type { Incarnation } from './incarnation.js';
-import type { ModuleRef } from './modules.js';
 import type { Process, StartRange } from './process.js';
 import { defaultLimits, Registry } from './registry.js';
 import type { TableLimits } from './registry.js';
@@ -18,7 +17,7 @@ import type { CommEvent, ForkEvent, LostEvent, MmapEvent, SidebandEvent } from '
 import { mergeSnapshot } from './snapshot-merge.js';
 import type { ProcSnapshot } from './snapshot-merge.js';
 
-export type { Incarnation, ModuleRef };
+export type { Incarnation };
 
 export interface TableOptions {
   /** Zero of the table's times. */
@@ -165,8 +164,8 @@ export class ProcessTable {
     if (this.#fullSnapshot !== undefined) this.#fullSnapshot.endNs = endNs;
   }
 
-  /** Which processes should be read from /proc, since events were lost or do not tell all; asking takes the request
-   *  back. To be asked after each advance(). **Limits**: all of them at most every 5 s. */
+  /** Which processes should be read from /proc, since events were lost or do not tell all; asking takes the
+   *  request back. To be asked after each advance(). **Limits**: all of them at most every 5 s. */
   takeResync(): Resync | undefined {
     const tgids = [...this.#resyncTgids];
     this.#resyncTgids.clear();
@@ -177,8 +176,8 @@ export class ProcessTable {
     return tgids.length > 0 ? tgids : undefined;
   }
 
-  /** Tells the exec id of the image that ran at `ns`, from a kernel record of that time; waits for advance().
-   *  */
+  /** Tells the exec id of the image that ran at `ns`, from a kernel record of that time; waits for
+   *  advance(). */
   learnExecId(key: ImageKey, ns: number): void {
     if (this.#keys.length < MAX_PENDING_KEYS) this.#keys.push({ key, ns });
   }
@@ -207,7 +206,7 @@ export class ProcessTable {
       if (parent?.isLive !== true) return;
       this.#registry.nameThread(parent, tid, comm, ns);
     } else {
-      const child = this.#addChild(event, parent, comm);
+      const child = this.#addChild(event, parent);
       if (child === undefined) return;
       this.#registry.nameThread(child, tid, comm, ns);
     }
@@ -215,12 +214,14 @@ export class ProcessTable {
     if (exitNs >= ns) this.#applyExit(tgid, tid, exitNs);
   }
 
-  #addChild({ tgid, parentTgid, ns }: ForkEvent, parent: Process | undefined, comm: string): Process | undefined {
+  #addChild(event: ForkEvent, parent: Process | undefined): Process | undefined {
+    const { tgid, parentTgid, parentTid, ns } = event;
     const registry = this.#registry;
     const bootNs = this.#bootNs(ns);
     const exitNs = registry.lastGroupExit(tgid);
     const freeBootNs = exitNs < ns ? this.#bootNs(exitNs) : -Infinity;
-    const start = { lowBootNs: Math.max(bootNs - MAX_FORK_NS, freeBootNs), highBootNs: bootNs + CLOCK_SLOP_NS };
+    const lowBootNs = Math.max(bootNs - MAX_FORK_NS, freeBootNs);
+    const start = { lowBootNs, highBootNs: bootNs + CLOCK_SLOP_NS };
     const before = registry.find(tgid);
     if (before?.isLive === true) {
       const isLateFork = before.firstSeenNs >= ns;
@@ -231,9 +232,11 @@ export class ProcessTable {
     const space = parent?.current.space ?? registry.unknownSpace();
     if (parent !== undefined) space.owners++;
     const lineage = parent?.lineage ?? new ExecLineage();
+    const comm = parent?.nameOfForker(parentTid) ?? '';
+    const execOffset = parent?.current.execOffset ?? 0;
     const child = registry.add(
       { tgid, start, forkedNs: ns, firstSeenNs: ns, lineage },
-      { parentTgid, startNs: ns, comm, space, execOffset: parent?.current.execOffset ?? 0 },
+      { parentTgid, startNs: ns, comm, space, execOffset, isExec: false },
     );
     if (child === undefined) space.release();
     else child.current.doubtNs = parent?.current.doubtNs ?? -Infinity;
@@ -289,7 +292,7 @@ export class ProcessTable {
         firstSeenNs: ns,
         lineage: new ExecLineage(),
       },
-      { parentTgid: 0, startNs: ns, comm: '', space: registry.unknownSpace(), execOffset: 0 },
+      { parentTgid: 0, startNs: ns, comm: '', space: registry.unknownSpace(), execOffset: 0, isExec: false },
     );
     if (added !== undefined) {
       for (const known of new Set([tgid, tid])) registry.nameThread(added, known, '', -Infinity);
@@ -331,8 +334,8 @@ export class ProcessTable {
     if (process !== undefined && process.firstSeenNs < ns) this.#registry.endProcess(process, ns);
   }
 
-  /** Old ones that the snapshot did not list have ended; young ones may have got too little from parents that were not
-   *  known yet. */
+  /** Old ones that the snapshot did not list have ended; young ones may have got too little from parents that
+   *  were not known yet. */
   #endUnlisted(): void {
     const { beginNs, endNs, tgids } = this.#fullSnapshot!;
     this.#fullSnapshot = undefined;

@@ -1,5 +1,5 @@
-// Side-band rings, table and /proc together on this host: what a spawner's children did is known when they are gone, and
-// nothing of them stays behind.
+// Side-band rings, table and /proc together on this host: what a spawner's children did is known when they
+// are gone, and nothing of them stays behind.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

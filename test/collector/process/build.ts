@@ -48,7 +48,9 @@ export function rename(ns: number, tgid: number, tid: number, comm: string): Com
 }
 
 /** Pages [start, limit) of 4 KB. */
-export function mmap(ns: number, tgid: number, pages: readonly [number, number], path: string, offset = 0): MmapEvent {
+type Pages = readonly [start: number, limit: number];
+
+export function mmap(ns: number, tgid: number, pages: Pages, path: string, offset = 0): MmapEvent {
   const [start, limit] = [pages[0] * 4096, pages[1] * 4096];
   const file = { path, buildId: '', device: '8:1', inode: inodeOf(path) };
   return { kind: 'mmap', ns, tgid, tid: tgid, start, limit, fileOffset: offset * 4096, ...file };
@@ -66,7 +68,7 @@ export interface SnapshotOf {
   readonly comm?: string;
   readonly executable?: string;
   readonly threads?: readonly { readonly tid: number; readonly comm: string }[];
-  readonly mappings?: readonly (readonly [startPage: number, limitPage: number, path: string, offsetPage?: number])[];
+  readonly mappings?: readonly (readonly [...Pages, path: string, offsetPage?: number])[];
 }
 
 export function snapshot(of: SnapshotOf): ProcSnapshot {

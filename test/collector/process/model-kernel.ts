@@ -1,5 +1,5 @@
-// A small kernel for random tests: processes that fork, exec, map, rename and exit on several CPUs. It says what perf
-// would record, what /proc would show and which image a sample's key means.
+// A small kernel for random tests: processes that fork, exec, map, rename and exit on several CPUs. It says
+// what perf would record, what /proc would show and which image a sample's key means.
 
 import type { SidebandEvent } from '../../../collector/process/sideband-records.js';
 import type { ProcSnapshot } from '../../../collector/process/snapshot-merge.js';
@@ -124,7 +124,8 @@ export class ModelKernel {
     readonly from: { readonly parent: ModelProcess; readonly parentTid: number } | undefined;
   }): void {
     const { tgid, from } = of;
-    const image = this.#newImage({ tgid, startBootNs: bootNs(this.ns), execId: of.execId }, from?.parent.image);
+    const key = { tgid, startBootNs: bootNs(this.ns), execId: of.execId };
+    const image = this.#newImage(key, from?.parent.image);
     image.comm = from?.parent.image.threads.get(from.parentTid) ?? 'init';
     image.threads.set(tgid, image.comm);
     this.processes.set(tgid, { ...of, startNs: this.ns, threads: new Set([tgid]), image });
@@ -204,7 +205,8 @@ export class ModelKernel {
 
   #mapFile(process: ModelProcess, [start, limit]: readonly [number, number], path: string): void {
     const offset = this.#choose(3);
-    for (let page = start; page < limit; page++) process.image.pages.set(page, `${path}+${offset + page - start}`);
+    const { pages } = process.image;
+    for (let page = start; page < limit; page++) pages.set(page, `${path}+${offset + page - start}`);
     const { tgid } = process;
     const file = { path, buildId: '', device: '8:1', inode: 7n };
     const span = { start: start * 4096, limit: limit * 4096, fileOffset: offset * 4096 };
@@ -221,7 +223,8 @@ export class ModelKernel {
   }
 
   #takeTid(): number | undefined {
-    const index = this.#freeTids.findIndex((tid) => this.ns - (this.#lastForkNs.get(tid) ?? -Infinity) > REUSE_NS);
+    const lastUsedNs = this.ns - REUSE_NS;
+    const index = this.#freeTids.findIndex((tid) => (this.#lastForkNs.get(tid) ?? -Infinity) < lastUsedNs);
     return index < 0 ? undefined : this.#freeTids.splice(index, 1)[0];
   }
 

@@ -27,7 +27,8 @@ function parse(type: number, misc: number, fields: readonly Field[]): SidebandEv
   });
   const time = Buffer.alloc(8);
   time.writeBigUInt64LE(baseKtimeNs + 77n);
-  const bytes = Buffer.concat([Buffer.alloc(8, 0xee), Buffer.alloc(8), ...parts, time, Buffer.alloc(8, 0xee)]);
+  const beyond = Buffer.alloc(8, 0xee);
+  const bytes = Buffer.concat([beyond, Buffer.alloc(8), ...parts, time, beyond]);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return new SidebandParser(baseKtimeNs).parse(view, { offset: 8, size: bytes.length - 16, type, misc });
 }
@@ -37,21 +38,26 @@ test('fork, exit, comm', () => {
   assert.deepEqual(parse(7, 0, task), { kind: 'fork', ns: 77, tgid: 5, tid: 6, parentTgid: 4, parentTid: 3 });
   assert.deepEqual(parse(4, 0, task), { kind: 'exit', ns: 77, tgid: 5, tid: 6 });
   const comm: Field[] = [['u32', 5], ['u32', 6], ['text', 'a b) c']];
-  assert.deepEqual(parse(3, 1 << 13, comm), { kind: 'comm', ns: 77, tgid: 5, tid: 6, comm: 'a b) c', isExec: true });
-  assert.equal((parse(3, 0, comm) as { isExec: boolean }).isExec, false);
+  const named = { kind: 'comm', ns: 77, tgid: 5, tid: 6, comm: 'a b) c' };
+  assert.deepEqual(parse(3, 1 << 13, comm), { ...named, isExec: true });
+  assert.deepEqual(parse(3, 0, comm), { ...named, isExec: false });
 });
 
 const span: Field[] = [['u32', 5], ['u32', 6], ['u64', 0x7f00_0000_1000n], ['u64', 0x2000], ['u64', 0x3000]];
 
 test('mmap2 by device and inode, by build id, and data', () => {
-  const byInode: Field[] = [['u32', 8], ['u32', 1], ['u64', 2n ** 60n + 1n], ['u64', 0], ['u32', 5], ['u32', 2]];
-  const place = { ns: 77, tgid: 5, tid: 6, start: 0x7f00_0000_1000, limit: 0x7f00_0000_3000, fileOffset: 0x3000 };
+  const inode = 2n ** 60n + 1n;
+  const byInode: Field[] = [['u32', 8], ['u32', 1], ['u64', inode], ['u64', 0], ['u32', 5], ['u32', 2]];
+  const addresses = { start: 0x7f00_0000_1000, limit: 0x7f00_0000_3000, fileOffset: 0x3000 };
+  const place = { ns: 77, tgid: 5, tid: 6, ...addresses };
   assert.deepEqual(parse(10, 0, [...span, ...byInode, ['text', '/lib/ü.so']]), {
-    kind: 'mmap', ...place, path: '/lib/ü.so', buildId: '', device: '8:1', inode: 2n ** 60n + 1n,
+    kind: 'mmap', ...place, path: '/lib/ü.so', buildId: '', device: '8:1', inode,
   });
-  const id: Field[] = [['u8', 20], ['u8', 0], ['u16', 0], ['u64', 0x0807060504030201n], ['u64', 0], ['u32', 0xff]];
+  const idBytes: Field[] = [['u64', 0x0807060504030201n], ['u64', 0], ['u32', 0xff]];
+  const id: Field[] = [['u8', 20], ['u8', 0], ['u16', 0], ...idBytes];
+  const buildId = `0102030405060708${'00'.repeat(8)}ff000000`;
   assert.deepEqual(parse(10, 1 << 14, [...span, ...id, ['u32', 5], ['u32', 2], ['text', '/bin/x']]), {
-    kind: 'mmap', ...place, path: '/bin/x', buildId: `0102030405060708${'00'.repeat(8)}ff000000`, device: '', inode: 0n,
+    kind: 'mmap', ...place, path: '/bin/x', buildId, device: '', inode: 0n,
   });
   const data: Field[] = [...byInode.slice(0, 4), ['u32', 3], ['u32', 2]];
   assert.equal(parse(10, 0, [...span, ...data, ['text', '/lib/x']]), undefined, 'not executable');

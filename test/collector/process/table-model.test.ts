@@ -1,5 +1,5 @@
-// Random histories of a model kernel, delivered per CPU and merged, with a snapshot of /proc in the middle: what the
-// table says of images, mappings, threads and lives must be what the kernel did.
+// Random histories of a model kernel, delivered per CPU and merged, with a snapshot of /proc in the middle:
+// what the table says of images, mappings, threads and lives must be what the kernel did.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -166,7 +166,8 @@ test('whatever the order of delivery, every key finds its image and every addres
     const counts = world.table.counts;
     world.table.expire(world.kernel.ns + 1);
     assert.equal(world.table.counts.images, world.kernel.processes.size, 'only live images are kept');
-    assert.equal(world.table.counts.threads, [...world.kernel.processes.values()].flatMap((p) => [...p.threads]).length);
+    const liveThreads = [...world.kernel.processes.values()].flatMap((p) => [...p.threads]);
+    assert.equal(world.table.counts.threads, liveThreads.length);
     assert.equal(counts.missedExecs, 0);
   }));
 });

@@ -28,7 +28,8 @@ test('a fork has the image of its parent until it executes another', () => {
   const after = table.resolve(20, bootNs(10 * MS) - 5000, 4);
   assert.deepEqual([bash?.comm, before?.comm, after?.comm], ['bash', 'bash', 'ls']);
   assert.deepEqual([before?.executable, after?.executable], ['/bin/bash', '/bin/ls']);
-  assert.deepEqual([fileAt(before, 2), fileAt(after, 2), fileAt(after, 8)], ['/bin/bash+1', '/bin/ls+1', '/lib/ld.so+0']);
+  assert.deepEqual([fileAt(before, 2), fileAt(after, 2)], ['/bin/bash+1', '/bin/ls+1']);
+  assert.equal(fileAt(after, 8), '/lib/ld.so+0');
   assert.deepEqual([before?.endedNs, after?.endedNs], [12 * MS, 20 * MS]);
   assert.equal(table.resolve(20, bootNs(10 * MS) - 5000, 2), undefined, 'an older image is not known');
   assert.equal(table.takeResync(), undefined);
@@ -113,7 +114,8 @@ test('thread names: inherited from the thread that forks, kept after its exit, g
   table.apply(clone(4, 50, 52, 51));
   table.apply(exit(5, 50, 51));
   const image = table.resolve(50, bootNs(0), 1)!;
-  assert.deepEqual([50, 51, 52, 99].map((tid) => image.threadName(tid)), ['main', 'worker', 'worker', 'main']);
+  const names = [50, 51, 52, 99].map((tid) => image.threadName(tid));
+  assert.deepEqual(names, ['main', 'worker', 'worker', 'main']);
   table.expire(6);
   assert.deepEqual([51, 52].map((tid) => image.threadName(tid)), ['main', 'worker']);
   table.apply(rename(7, 50, 50, 'renamed'));
@@ -129,7 +131,8 @@ test('thread names: inherited from the thread that forks, kept after its exit, g
 test('a snapshot tells what was before it, events what came after', () => {
   const reading = snapshot({
     tgid: 30, readAt: [6, 7], startNs: -1000 * MS, comm: 'old', executable: '/bin/old',
-    threads: [{ tid: 30, comm: 'old' }, { tid: 31, comm: 'helper' }], mappings: [[1, 4, '/bin/old'], [8, 9, '/lib/x.so']],
+    threads: [{ tid: 30, comm: 'old' }, { tid: 31, comm: 'helper' }],
+    mappings: [[1, 4, '/bin/old'], [8, 9, '/lib/x.so']],
   });
   const start = Math.floor(bootNs(-1000 * MS) / 1e7) * 1e7;
   const table = newTable();
@@ -137,7 +140,8 @@ test('a snapshot tells what was before it, events what came after', () => {
   table.addSnapshot(reading);
   table.advance(8);
   const old = table.resolve(30, start, 2);
-  assert.deepEqual([fileAt(old, 1), fileAt(old, 8), old?.threadName(31)], ['/bin/old+0', '/lib/x.so+0', 'helper']);
+  assert.deepEqual([fileAt(old, 1), fileAt(old, 8)], ['/bin/old+0', '/lib/x.so+0']);
+  assert.equal(old?.threadName(31), 'helper');
   table.apply(exec(9, 30, 'new'));
   assert.deepEqual([table.resolve(30, start, 2)?.comm, table.resolve(30, start, 3)?.comm], ['old', 'new']);
 
@@ -155,7 +159,8 @@ test('a snapshot tells what was before it, events what came after', () => {
 
 test('a process that ends while /proc is read is ended, and still resolves', () => {
   const table = newTable();
-  table.addSnapshot(snapshot({ tgid: 30, readAt: [5, 6], startNs: -1000 * MS, mappings: [[1, 2, '/bin/x']] }));
+  const mappings = [[1, 2, '/bin/x']] as const;
+  table.addSnapshot(snapshot({ tgid: 30, readAt: [5, 6], startNs: -1000 * MS, mappings }));
   table.apply(exit(5.5, 30));
   table.advance(7);
   const image = table.resolve(30, Math.floor(bootNs(-1000 * MS) / 1e7) * 1e7, 1);
@@ -212,8 +217,10 @@ test('after a loss everything is read again: execs and exits that were lost are 
   assert.equal(table.takeResync(), 'all');
   assert.equal(table.takeResync(), undefined);
   table.beginSnapshot(20);
-  const mappings = [[1, 2, '/bin/new']] as const;
-  table.addSnapshot(snapshot({ tgid: 40, readAt: [20, 21], startNs: 0, comm: 'new', executable: '/bin/new', mappings }));
+  table.addSnapshot(snapshot({
+    tgid: 40, readAt: [20, 21], startNs: 0, comm: 'new', executable: '/bin/new',
+    mappings: [[1, 2, '/bin/new']],
+  }));
   table.endSnapshot(22);
   table.advance(30);
   assert.equal(table.counts.liveProcesses, 1, '41 and 1 are not there any more');
@@ -231,7 +238,8 @@ test('an exec id that no event explains asks to read that process', () => {
   assert.equal(table.resolve(40, bootNs(0), 5)?.comm, 'a');
   assert.equal(table.resolve(40, bootNs(0), 6), undefined);
   assert.deepEqual(table.takeResync(), [40]);
-  table.addSnapshot(snapshot({ tgid: 40, readAt: [10, 11], startNs: 0, comm: 'b', mappings: [[1, 2, '/bin/b']] }));
+  const mappings = [[1, 2, '/bin/b']] as const;
+  table.addSnapshot(snapshot({ tgid: 40, readAt: [10, 11], startNs: 0, comm: 'b', mappings }));
   table.advance(12);
   assert.equal(fileAt(table.resolve(40, bootNs(0), 6), 1), '/bin/b+0');
 });
@@ -243,7 +251,7 @@ test('limits hold, and what is over is counted', () => {
   for (let i = 0; i < 6; i++) table.apply(mmap(20 + i, 10, [2 * i, 2 * i + 1], `/lib/${i}`));
   for (let i = 0; i < 6; i++) table.apply(exit(30 + i, 500 + i));
   const { images, threads, mappings, modules } = table.counts;
-  assert.deepEqual({ images, threads, mappings, modules }, { images: 4, threads: 5, mappings: 2, modules: 2 });
+  assert.deepEqual([images, threads, mappings, modules], [4, 5, 2, 2]);
   const { droppedProcesses, droppedThreads, droppedMappings, droppedModules } = table.counts;
   assert.deepEqual([droppedProcesses, droppedThreads, droppedMappings, droppedModules], [3, 5, 4, 4]);
   table.apply(exit(40, 11));
