@@ -1,5 +1,5 @@
 // The daemon from start to stop: settings, back thread (the store's lock first), front, flushes on the clock, and a last
-// flush on SIGINT or SIGTERM.
+// flush on SIGINT, SIGTERM or SIGHUP.
 
 import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
@@ -13,6 +13,9 @@ import { createLog } from './log.js';
 import { relaunchWithSettings } from './relaunch.js';
 import { StatusLine } from './status-line.js';
 
+/** One Ctrl-C comes twice under npm: from the terminal, and passed on by npm. */
+const SAME_SIGNAL_MS = 1000;
+
 export interface DaemonOptions {
   /** Whether stderr is a terminal that shows the status line. */
   readonly isTerminal: boolean;
@@ -20,7 +23,7 @@ export interface DaemonOptions {
   readonly verbosity: number;
 }
 
-/** Runs until SIGINT or SIGTERM; resolves to the exit code. **Errors**: rejects with an OperatingError when it cannot start
+/** Runs until SIGINT, SIGTERM or SIGHUP; resolves to the exit code. **Errors**: rejects with an OperatingError when it cannot start
  *  or cannot go on. */
 export async function runDaemon(config: Config, options: DaemonOptions): Promise<number> {
   const relaunch = relaunchWithSettings();
@@ -82,16 +85,17 @@ async function flushOnce(front: Front, back: BackThread, figures: Figures, isLas
   figures.drained(message, front, performance.now() - startedMs);
 }
 
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process at once. */
+/** Resolves at the first signal that asks for the end, of a terminal that closes too. A later one ends the
+ *  process at once, without the last flush. */
 function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
-    let isStopping = false;
+    let firstMs: number | undefined;
     const onSignal = () => {
-      if (isStopping) process.exit(130);
-      isStopping = true;
+      const nowMs = performance.now();
+      if (firstMs !== undefined && nowMs - firstMs > SAME_SIGNAL_MS) process.exit(130);
+      firstMs ??= nowMs;
       resolve();
     };
-    process.on('SIGINT', onSignal);
-    process.on('SIGTERM', onSignal);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   });
 }
