@@ -12,6 +12,11 @@ export interface Thread {
   endedNs: number;
 }
 
+/** It has ended, then or later. False for one that runs, and for one whose id is in use again. */
+export function isEndedSince(thread: Thread | undefined, ns: number): boolean {
+  return thread !== undefined && thread.endedNs !== Infinity && thread.endedNs >= ns;
+}
+
 export interface ImageStart {
   readonly parentTgid: number;
   readonly startNs: number;

@@ -3,6 +3,7 @@
 
 import { AddressSpace } from './address-space.js';
 import type { MappingBudget } from './address-space.js';
+import { isEndedSince } from './incarnation.js';
 import type { ImageStart, Incarnation, Thread } from './incarnation.js';
 import { ModuleTable } from './modules.js';
 import type { ModuleRef } from './modules.js';
@@ -238,11 +239,6 @@ function setNewest(map: Map<number, number>, entry: { key: number; value: number
   map.delete(entry.key);
   if (map.size >= entry.limit) map.delete(map.keys().next().value!);
   map.set(entry.key, entry.value);
-}
-
-/** False for a thread whose id is in use again. */
-function isEndedSince(thread: Thread | undefined, ns: number): boolean {
-  return thread !== undefined && thread.endedNs !== Infinity && thread.endedNs >= ns;
 }
 
 /** Length of the longest head whose items all fulfil the condition. */

@@ -8,6 +8,7 @@
 
 import type { Mapping } from './address-space.js';
 import { ExecLineage } from './exec-lineage.js';
+import { isEndedSince } from './incarnation.js';
 import type { Incarnation, Thread } from './incarnation.js';
 import type { Process, StartRange } from './process.js';
 import type { ProcMapping } from './proc-parse.js';
@@ -138,8 +139,4 @@ function mergeThreads(registry: Registry, process: Process, { threads, beginNs }
 
 function isNamedSince(thread: Thread | undefined, ns: number): boolean {
   return thread !== undefined && thread.comm !== '' && thread.namedNs >= ns;
-}
-
-function isEndedSince(thread: Thread | undefined, ns: number): boolean {
-  return thread !== undefined && thread.endedNs !== Infinity && thread.endedNs >= ns;
 }
