@@ -4,7 +4,7 @@
 import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
 import { Front } from '../front.js';
-import type { FlushedMessage } from '../messages.js';
+import type { FlushedMessage, FlushMessage } from '../messages.js';
 import { BackThread } from './back-thread.js';
 import { Figures } from './figures.js';
 import { FlushTimer } from './flush-timer.js';
@@ -49,20 +49,27 @@ interface Running extends DaemonOptions {
   readonly stopping: Promise<void>;
 }
 
+interface Threads {
+  readonly front: Front;
+  readonly back: BackThread;
+  readonly figures: Figures;
+  readonly log: Log;
+}
+
 async function serve(config: Config, { log, figures, stopping, verbosity }: Running): Promise<number> {
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => undefined);
   const onFlushed = (message: FlushedMessage) => {
     figures.flushed(message);
-    log('debug', `flush ${message.sequence}: ${message.durationMs.toFixed(1)} ms, ${message.framesNamed} of ${message.framesTotal} frames named`);
+    log('debug', storedText(message));
   };
   const { back, storeBytes } = await BackThread.start({ config }, log, { flushed: onFlushed, failed: fail });
   figures.storeBytes = storeBytes;
   let front: Front | undefined;
   try {
     front = await Front.start(config, { log, verbosity, fail });
-    const flush = (isLast: boolean) => flushOnce(front!, back, figures, isLast);
+    const flush = (isLast: boolean) => flushOnce({ front: front!, back, figures, log }, isLast);
     const timer = new FlushTimer(front.intervalMs, () => flush(false).catch((error: unknown) => fail(error as Error)));
     log('info', `sampling ${front.cpuCount} CPUs at ${config.sampling.frequencyHz} Hz into ${config.dataDir}`);
     sendSdNotify('READY=1');
@@ -77,12 +84,28 @@ async function serve(config: Config, { log, figures, stopping, verbosity }: Runn
 }
 
 /** Takes what the kernel counted since the last flush and hands it to the back, unless that has fallen too far behind. */
-async function flushOnce(front: Front, back: BackThread, figures: Figures, isLast: boolean): Promise<void> {
+async function flushOnce({ front, back, figures, log }: Threads, isLast: boolean): Promise<void> {
   const startedMs = performance.now();
   const message = await front.flush(isLast, figures.daemon());
-  if (back.isBehind && !isLast) front.giveUp(message);
-  else back.flush(message);
+  if (back.isBehind && !isLast) {
+    front.giveUp(message);
+  } else {
+    log('debug', drainedText(message));
+    back.flush(message);
+  }
   figures.drained(message, front, performance.now() - startedMs);
+}
+
+/** Told before the hand-over: what a flush holds that is never told as stored. */
+function drainedText({ sequence, span, streams, events }: FlushMessage): string {
+  const from = new Date(Number(span.startUnixNs / 1_000_000n)).toISOString();
+  const eventCount = events.reduce((sum, { columns }) => sum + columns.timesNs.length, 0);
+  return `flush ${sequence} drained: from ${from}, ${streams[0]?.counters['captured'] ?? 0} samples, ${eventCount} events`;
+}
+
+function storedText({ sequence, isDurable, segment, durationMs, framesNamed, framesTotal }: FlushedMessage): string {
+  const where = isDurable ? `stored in ${segment}` : 'not stored yet';
+  return `flush ${sequence} ${where}: ${durationMs.toFixed(1)} ms, ${framesNamed} of ${framesTotal} frames named`;
 }
 
 /** Resolves at the first signal that asks for the end, of a terminal that closes too. A later one ends the

@@ -27,9 +27,15 @@ export class TestDaemon {
     this.process = process;
   }
 
-  /** Resolves once it samples. `args` go behind `run`; `dir` continues an existing store. */
-  static async start(args: readonly string[], dir = mkdtempSync(join(tmpdir(), 'fk-daemon-'))): Promise<TestDaemon> {
-    const child = spawn(process.execPath, [commandPath, 'run', '--data', dir, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** Resolves once it samples. `args` go behind `run`; `dir` continues an existing store; `environment` is added to ours. */
+  static async start(
+    args: readonly string[],
+    dir = mkdtempSync(join(tmpdir(), 'fk-daemon-')),
+    environment: NodeJS.ProcessEnv = {},
+  ): Promise<TestDaemon> {
+    const env = { ...process.env, ...environment };
+    const stdio = ['ignore', 'ignore', 'pipe'] as const;
+    const child = spawn(process.execPath, [commandPath, 'run', '--data', dir, ...args], { env, stdio: [...stdio] });
     const daemon = new TestDaemon(dir, child);
     const started = new Promise<void>((resolve, reject) => {
       child.stderr!.setEncoding('utf8').on('data', (text: string) => {
