@@ -209,7 +209,7 @@ test('a known program: accounts, shares, stacks, identity', { skip: skipWithoutB
     const measured = share(...callers);
     assert.ok(Math.abs(measured - p) < tolerance, `${callers.join(' <- ')}: ${measured} for ${p}`);
   }
-  const whole = ['shared_leaf', 'right_70', 'share_70', 'round_of_work', 'main'];
+  const whole = ['spin', 'shared_leaf', 'right_70', 'share_70', 'round_of_work', 'main'];
   assert.ok(own.some((s) => chainOf(s).join() === whole.join()), 'leaf first, no frame left out');
 });
 
