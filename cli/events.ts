@@ -13,7 +13,7 @@ import { coverageJson, coverageLines } from './render-completeness.js';
 import { EventTable } from './render-events.js';
 import { addGlobalOptions, addWindowOptions, parseLimit, withQuery } from './settings.js';
 import type { GlobalOptions } from './settings.js';
-import { defaultFrom, defaultTo, resolveWindow, rfc3339 } from './window.js';
+import { defaultFrom, defaultTo, namingWindow, resolveWindow, rfc3339 } from './window.js';
 import type { WindowText } from './window.js';
 
 interface EventsOptions extends GlobalOptions, FilterOptions, WindowText {
@@ -77,7 +77,8 @@ async function printOnce(
   let cursor: string | undefined;
   for (;;) {
     const page = { ...request, limit: Math.min(left, pageLimit), ...(cursor !== undefined && { cursor }) };
-    const answer = await withProgress('reading the store', query.events(page));
+    const asked = withProgress('reading the store', query.events(page));
+    const answer = await namingWindow(request.window, asked);
     left -= answer.events.length;
     cursor = answer.cursor;
     if (!(await printer.print(answer))) return;

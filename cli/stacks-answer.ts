@@ -11,7 +11,7 @@ import { withProgress } from './progress.js';
 import { coverageLines } from './render-completeness.js';
 import { withQuery } from './settings.js';
 import type { GlobalOptions } from './settings.js';
-import { resolveWindow } from './window.js';
+import { namingWindow, resolveWindow } from './window.js';
 import type { WindowText } from './window.js';
 
 export interface StacksOptions extends GlobalOptions, FilterOptions, WindowText {
@@ -30,11 +30,12 @@ export interface StacksAnswer {
 
 /** **Errors**: `usage` for bad options, and what the query rejects with. */
 export async function askForStacks(options: StacksOptions): Promise<StacksAnswer> {
-  const windows = [resolveWindow(options, Date.now())];
+  const window = resolveWindow(options, Date.now());
   const filter = filterOf(options);
   const selection = selectionOf(options);
   const answer = await withQuery(options, (query) => {
-    return withProgress('reading the store', query.aggregate({ windows, filter, stream: options.type }));
+    const asked = query.aggregate({ windows: [window], filter, stream: options.type });
+    return namingWindow(window, withProgress('reading the store', asked));
   });
   const profile =
     Object.keys(selection).length === 0 ? answer.profile : selectProfile(answer.profile, selection);

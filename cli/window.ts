@@ -76,6 +76,16 @@ export function formatRange({ fromUnixNs, toUnixNs }: Window): string {
   return `${first} to ${last} ${toOffset}`;
 }
 
+/** Waits for an answer about the window; that there is none then names the window. */
+export async function namingWindow<T>(window: Window, asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (error) {
+    if (!(error instanceof OperatingError) || error.code !== 'empty-window') throw error;
+    throw new OperatingError(error.code, `${error.message}: ${formatRange(window)}`, error.hint);
+  }
+}
+
 /** RFC 3339 in UTC with all nine digits, for machines. */
 export function rfc3339(unixNs: bigint): string {
   const seconds = new Date(Number(unixNs / nsPerMs)).toISOString().slice(0, 19);
