@@ -2,7 +2,7 @@
 // one runs.
 
 import { Command } from 'commander';
-import { printable } from '../exporters/formats/text.js';
+import { groupDigits, printable } from '../exporters/formats/text.js';
 import type { SegmentStatus, StatusAnswer } from '../storage/model/query.js';
 import type { StreamInfo } from '../storage/model/stream.js';
 import { formatBytes, formatDurationNs } from './format.js';
@@ -51,7 +51,7 @@ export function statusLines(answer: StatusAnswer): string[] {
       ? 'daemon: not running, or not to be asked; this is from the files'
       : 'daemon: running',
   );
-  for (const [name, value] of Object.entries(daemon ?? {})) lines.push(daemonLine(name, value));
+  if (daemon !== undefined) lines.push(...daemonLines(daemon));
   lines.push(`streams: ${streams.map(streamText).join(', ') || 'none'}`);
   if (recent !== undefined)
     lines.push('last minutes:', ...coverageLines('samples', recent).map((line) => `  ${line}`));
@@ -71,13 +71,39 @@ function streamText({ name, kind, period }: StreamInfo): string {
     : `${name} (${kind}, 1 per ${period.value} ${period.unit})`;
 }
 
-/** Names end in their unit: `rss_bytes` 79552512 -> `rss: 75.9 MiB`. */
-function daemonLine(name: string, value: string | number): string {
-  const [, what = name, unit = ''] = /^(.+)_(bytes|seconds|ms)$/.exec(name) ?? [];
-  const words = what.replaceAll('_', ' ');
-  if (typeof value === 'string' || unit === '') return `  ${words}: ${value}`;
-  if (unit === 'bytes') return `  ${words}: ${formatBytes(value)}`;
-  return `  ${words}: ${formatDurationNs(value * (unit === 'ms' ? 1e6 : 1e9))}`;
+/** One line a group: `cost.rssBytes` 79552512 -> `  cost: rss 75.9 MiB`. Of losses only those there are. */
+function daemonLines(daemon: NonNullable<StatusAnswer['daemon']>): string[] {
+  const groups = new Map<string, string[]>();
+  for (const [path, value] of Object.entries(daemon)) {
+    const [, group = '', name = ''] = /^(\w+)\.(\w+)$/.exec(path) ?? ['', 'other', path];
+    const texts = groups.get(group) ?? [];
+    groups.set(group, texts);
+    if (group !== 'losses' || value !== 0) texts.push(figureText(name, value));
+  }
+  return [...groups].map(([group, texts]) => `  ${group}: ${texts.join(', ') || 'none'}`);
+}
+
+const figureForms: readonly (readonly [RegExp, (value: number) => string])[] = [
+  [/^(.+)Bytes$/, formatBytes],
+  [/^(.+)Ms$/, (ms) => formatDurationNs(ms * 1e6)],
+  [/^(.+)PerSecond$/, (rate) => `${rate.toFixed(1)}/s`],
+  [/^(.+)Seconds$/, (seconds) => formatDurationNs(seconds * 1e9)],
+];
+
+/** `rss 75.9 MiB`, `84 processes`, `pid 7`; a text stands for itself. */
+function figureText(name: string, value: string | number): string {
+  if (typeof value === 'string') return value;
+  if (name === 'pid') return `pid ${value}`;
+  for (const [pattern, format] of figureForms) {
+    const [, what] = pattern.exec(name) ?? [];
+    if (what !== undefined) return `${words(what)} ${format(value)}`;
+  }
+  return `${groupDigits(value)} ${words(name)}`;
+}
+
+/** `kernelMemory` -> `kernel memory`. */
+function words(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 /** Times are RFC 3339 in UTC. */

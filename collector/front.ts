@@ -172,12 +172,10 @@ export class Front {
   }
 
   figures(): FrontFigures {
-    const { counts } = this.#processes.table;
     return {
-      processes: counts.liveProcesses,
+      table: this.#processes.table.counts,
       kernelMemoryBytes: this.#probes.reduce((sum, probe) => sum + probe.kernelMemoryBytes(), 0),
       notes: this.#notes,
-      counts: { ...counts },
     };
   }
 

@@ -1,15 +1,15 @@
 // What the daemon knows of itself: for the status line each second, and for `status` with each flush.
 
 import type { FlushedMessage, FlushMessage } from '../messages.js';
+import type { TableCounts } from '../process/table.js';
 import { readSelfUsage } from './self-usage.js';
 import type { DaemonFigures } from './status-line.js';
 
 /** What the front tells of itself at a flush. */
 export interface FrontFigures {
-  readonly processes: number;
+  readonly table: TableCounts;
   readonly kernelMemoryBytes: number;
   readonly notes: readonly string[];
-  readonly counts: Readonly<Record<string, number>>;
 }
 
 export class Figures {
@@ -17,7 +17,7 @@ export class Figures {
   #flushes = 0;
   #samplesPerSecond = 0;
   #accounted = 0;
-  #front: FrontFigures = { processes: 0, kernelMemoryBytes: 0, notes: [], counts: {} };
+  #front: FrontFigures | undefined;
   #lastFlushed: FlushedMessage | undefined;
   #drainMs = 0;
   #usage = { atMs: performance.now(), cpuNs: 0, percent: 0, rssBytes: 0 };
@@ -50,7 +50,7 @@ export class Figures {
     }
     return {
       samplesPerSecond: this.#samplesPerSecond,
-      processes: this.#front.processes,
+      processes: this.#front?.table.liveProcesses ?? 0,
       accounted: this.#accounted,
       cpuPercent: this.#usage.percent,
       rssBytes: usage.rssBytes,
@@ -59,25 +59,35 @@ export class Figures {
     };
   }
 
-  /** For `status`: as of the last flush. */
+  /** For `status`, as of the last flush: group.name, losses first. Units are last in the names. */
   daemon(): Readonly<Record<string, string | number>> {
-    const usage = readSelfUsage();
-    const byThread = Object.fromEntries([...usage.cpuNsByThread].map(([name, ns]) => [`cpu_${name}_seconds`, ns / 1e9]));
+    const { cpuNs, cpuNsByThread, rssBytes } = readSelfUsage();
+    const { table, kernelMemoryBytes = 0, notes = [] } = this.#front ?? {};
     return {
-      pid: process.pid,
-      uptime_seconds: Math.round(process.uptime()),
-      samples_per_second: this.#samplesPerSecond,
-      processes: this.#front.processes,
-      cpu_seconds: usage.cpuNs / 1e9,
-      ...byThread,
-      rss_bytes: usage.rssBytes,
-      kernel_memory_bytes: this.#front.kernelMemoryBytes,
-      flushes: this.#flushes,
-      flushes_dropped: this.#lastFlushed?.droppedFlushes ?? 0,
-      last_drain_ms: this.#drainMs,
-      last_store_ms: this.#lastFlushed?.durationMs ?? 0,
-      ...this.#front.counts,
-      ...Object.fromEntries(this.#front.notes.map((note, i) => [`note_${i + 1}`, note])),
+      'losses.flushes': this.#lastFlushed?.droppedFlushes ?? 0,
+      'losses.sidebandEvents': table?.lostEvents ?? 0,
+      'losses.execs': table?.missedExecs ?? 0,
+      'losses.processes': table?.droppedProcesses ?? 0,
+      'losses.threads': table?.droppedThreads ?? 0,
+      'losses.mappings': table?.droppedMappings ?? 0,
+      'losses.modules': table?.droppedModules ?? 0,
+      'losses.images': table?.evictedImages ?? 0,
+      'run.pid': process.pid,
+      'run.uptimeSeconds': Math.round(process.uptime()),
+      'run.flushes': this.#flushes,
+      'run.samplesPerSecond': this.#samplesPerSecond,
+      'cost.cpuSeconds': cpuNs / 1e9,
+      'cost.cpuFrontSeconds': (cpuNsByThread.get('front') ?? 0) / 1e9,
+      'cost.rssBytes': rssBytes,
+      'cost.kernelMemoryBytes': kernelMemoryBytes,
+      'cost.lastDrainMs': this.#drainMs,
+      'cost.lastStoreMs': this.#lastFlushed?.durationMs ?? 0,
+      'known.processes': table?.liveProcesses ?? 0,
+      'known.images': table?.images ?? 0,
+      'known.threads': table?.threads ?? 0,
+      'known.mappings': table?.mappings ?? 0,
+      'known.modules': table?.modules ?? 0,
+      ...Object.fromEntries(notes.map((note, i) => [`notes.${i + 1}`, note])),
     };
   }
 }

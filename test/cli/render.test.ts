@@ -164,12 +164,34 @@ test('status tells of the store and of the daemon', () => {
       },
     ],
   };
-  const daemon = { rss_bytes: 80 * 2 ** 20, last_store_ms: 1.25, pid: 7 };
+  const daemon = {
+    'losses.flushes': 0,
+    'losses.sidebandEvents': 1200,
+    'run.pid': 7,
+    'run.uptimeSeconds': 3700,
+    'run.samplesPerSecond': 12.345,
+    'cost.rssBytes': 80 * 2 ** 20,
+    'cost.lastStoreMs': 1.25,
+    'known.processes': 84,
+    'notes.1': 'a note',
+  };
   const lines = statusLines({ ...answer, daemon }).join('\n');
-  assert.match(
+  assert.ok(
+    lines.startsWith(
+      [
+        'data: /d (3.0 MiB)',
+        'daemon: running',
+        '  losses: 1,200 sideband events',
+        '  run: pid 7, uptime 1h 1m, samples 12.3/s',
+        '  cost: rss 80.0 MiB, last store 1.25ms',
+        '  known: 84 processes',
+        '  notes: a note',
+        'streams: cpu',
+      ].join('\n'),
+    ),
     lines,
-    /^data: \/d \(3\.0 MiB\)\ndaemon: running\n {2}rss: 80\.0 MiB\n {2}last store: 1\.25ms\n {2}pid: 7\n/,
   );
+  assert.match(statusLines({ ...answer, daemon: { 'losses.flushes': 0 } })[2]!, /^ {2}losses: none$/);
   assert.match(lines, /^streams: cpu \(samples, 1 per 10000000 nanoseconds\)$/m);
   assert.match(lines, /^seg-1\.db +active +1\.0 MiB +1 +2026-11-20 14:00:00 to 14:00:10 \+00:00$/m);
   assert.match(lines, /set aside as damaged: seg-x\.db$/);
