@@ -8,6 +8,7 @@ import { seriesKey } from '../../storage/model/series.js';
 import * as wire from '../../bpf/generated/wire.js';
 import type { SampleRows } from '../messages.js';
 import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../messages.js';
+import { HashIndex } from './hash-index.js';
 import { StackTableBuilder } from './stack-table.js';
 
 /** What a generation held, as far as it becomes rows. */
@@ -46,6 +47,9 @@ export interface NormalizedSamples {
 const KEY_WORDS = wire.FK_SAMPLE_KEY_SIZE / 4;
 const STACK_BYTES = wire.FK_STACK_SIZE;
 const TWO32 = 2 ** 32;
+const FIRST_PLACE: number = wire.FkStackId.FK_STACK_FIRST;
+/** More than a stack map can hold. */
+const MAX_PLACES = 2 ** 24;
 
 /** `streamOfType[t]` is the message's stream index of sample type t. */
 export function normalizeSamples(
@@ -65,19 +69,32 @@ export function normalizeSamples(
   for (let i = 0; i < count; i++) {
     const at = i * KEY_WORDS;
     const startBootNs = words[at + 1]! * TWO32 + words[at]!;
-    const tgid = words[at + 2]!;
-    const image = run.image(tgid, startBootNs, words[at + 3]!);
+    const sampled = run.image(words[at + 2]!, startBootNs, words[at + 3]!);
     const type = words[at + wire.FK_SAMPLE_KEY_SAMPLE_TYPE_OFFSET / 4]!;
     const weight = drained.weights[i]!;
     weightByType[type]! += weight;
     rowStream[i] = options.streamOfType[type]!;
-    rowSeries[i] = run.series(image, tgid, words, at);
-    rowUser[i] = run.userStack(image, words[at + 8]!, words[at + 9]!);
+    rowSeries[i] = run.series(sampled, words, at);
+    rowUser[i] = run.userStack(sampled, words[at + 8]!, words[at + 9]!);
     rowKernel[i] = run.kernelStack(words[at + 6]!, words[at + 7]!);
     rowWeight[i] = weight;
   }
   const rows = { rowStream, rowSeries, rowUser, rowKernel, rowWeight, series: run.seriesList, stacks: run.table.build() };
   return { rows, modules: run.modules, foldedSeries: run.foldedSeries, weightByType };
+}
+
+/** An image's rows of this flush: what was found for them already. */
+interface Sampled {
+  readonly tgid: number;
+  readonly startBootNs: number;
+  readonly execId: number;
+  readonly image: SampledImage | undefined;
+  /** Counts up from 0; images that the process table does not know share -1, since none of their addresses is mapped. */
+  readonly index: number;
+  /** tid -> its series under one user and cgroup. */
+  readonly threads: Map<number, { readonly uid: number; readonly low: number; readonly high: number; readonly id: number }>;
+  /** Another one with this tgid. */
+  readonly next: Sampled | undefined;
 }
 
 class Normalizer {
@@ -87,14 +104,16 @@ class Normalizer {
   foldedSeries = 0;
   readonly #naming: Naming;
   readonly #maxSeries: number;
-  readonly #stackIndex = new Map<bigint, number>();
+  readonly #hashes: HashIndex;
   readonly #stackHead: Uint16Array;
   readonly #stackWords: Uint32Array;
   readonly #stackEnds: Uint8Array;
   readonly #seriesIds = new Map<string, number>();
-  readonly #images = new Map<string, SampledImage | undefined>();
-  readonly #userStacks = new Map<string, number>();
-  readonly #kernelStacks = new Map<bigint, number>();
+  readonly #byTgid = new Map<number, Sampled>();
+  #images = 0;
+  /** (image's index, place of the stack) -> its stack in the table; the kernel's by place alone. */
+  readonly #userStacks = new Map<number, number>();
+  readonly #kernelStacks = new Map<number, number>();
 
   constructor(drained: DrainedStacks, naming: Naming, maxSeries: number) {
     this.#naming = naming;
@@ -104,26 +123,29 @@ class Normalizer {
     this.#stackHead = new Uint16Array(buffer, byteOffset, bytes / 2);
     this.#stackWords = new Uint32Array(buffer, byteOffset, bytes / 4);
     this.#stackEnds = new Uint8Array(buffer, byteOffset, bytes);
-    for (let i = 0; i < drained.stackCount; i++) this.#stackIndex.set(drained.stackHashes[i]!, i);
+    this.#hashes = new HashIndex(drained.stackHashes, drained.stackCount);
   }
 
-  image(tgid: number, startBootNs: number, execId: number): SampledImage | undefined {
-    const key = `${tgid},${startBootNs},${execId}`;
-    if (this.#images.has(key)) return this.#images.get(key);
+  image(tgid: number, startBootNs: number, execId: number): Sampled {
+    const newest = this.#byTgid.get(tgid);
+    for (let known = newest; known !== undefined; known = known.next) {
+      if (known.startBootNs === startBootNs && known.execId === execId) return known;
+    }
     const image = this.#naming.image(tgid, startBootNs, execId);
-    this.#images.set(key, image);
-    return image;
+    const index = image === undefined ? -1 : this.#images++;
+    const sampled = { tgid, startBootNs, execId, image, index, threads: new Map(), next: newest };
+    this.#byTgid.set(tgid, sampled);
+    return sampled;
   }
 
-  series(image: SampledImage | undefined, tgid: number, words: Uint32Array, at: number): number {
+  series(sampled: Sampled, words: Uint32Array, at: number): number {
     const tid = words[at + wire.FK_SAMPLE_KEY_TID_OFFSET / 4]!;
     const uid = words[at + wire.FK_SAMPLE_KEY_UID_OFFSET / 4]!;
-    const cgroupLow = words[at + 4]!;
-    const cgroupHigh = words[at + 5]!;
-    const quickKey = `${image?.id ?? -tgid},${tid},${uid},${cgroupHigh},${cgroupLow}`;
-    const known = this.#seriesIds.get(quickKey);
-    if (known !== undefined) return known;
-    const info = this.#seriesInfo(image, tgid, tid, uid, (BigInt(cgroupHigh) << 32n) | BigInt(cgroupLow));
+    const low = words[at + 4]!;
+    const high = words[at + 5]!;
+    const known = sampled.threads.get(tid);
+    if (known !== undefined && known.uid === uid && known.low === low && known.high === high) return known.id;
+    const info = this.#seriesInfo(sampled, tid, uid, (BigInt(high) << 32n) | BigInt(low));
     const key = seriesKey(info);
     let id = this.#seriesIds.get(key);
     if (id === undefined) {
@@ -131,11 +153,11 @@ class Normalizer {
       this.seriesList.push(info);
       this.#seriesIds.set(key, id);
     }
-    this.#seriesIds.set(quickKey, id);
+    sampled.threads.set(tid, { uid, low, high, id });
     return id;
   }
 
-  #seriesInfo(image: SampledImage | undefined, tgid: number, tid: number, uid: number, cgroup: bigint): SeriesInfo {
+  #seriesInfo({ image, tgid }: Sampled, tid: number, uid: number, cgroup: bigint): SeriesInfo {
     const who = { uid, user: this.#naming.userName(uid), cgroup: this.#naming.cgroupPath(cgroup) };
     if (image === undefined) return { pid: tgid, startUnixMs: 0, comm: '', thread: '', exe: '', ...who };
     const { comm, executable: exe } = image;
@@ -147,12 +169,13 @@ class Normalizer {
     return { pid: 0, startUnixMs: 0, comm, thread: comm, exe, ...who };
   }
 
-  userStack(image: SampledImage | undefined, low: number, high: number): number {
+  userStack({ image, index }: Sampled, low: number, high: number): number {
     if (high === 0 && low === 0) return -1;
-    const key = `${image?.id ?? -1},${high},${low}`;
+    const place = this.#place(low, high);
+    const key = (index + 1) * MAX_PLACES + place;
     let stack = this.#userStacks.get(key);
     if (stack === undefined) {
-      stack = this.#addStack(low, high, (address, isLeaf) => this.#addUserFrame(image, address, isLeaf));
+      stack = this.#addStack(place, (address, isLeaf) => this.#addUserFrame(image, address, isLeaf));
       this.#userStacks.set(key, stack);
     }
     return stack;
@@ -160,21 +183,27 @@ class Normalizer {
 
   kernelStack(low: number, high: number): number {
     if (high === 0 && low === 0) return -1;
-    const hash = (BigInt(high) << 32n) | BigInt(low);
-    let stack = this.#kernelStacks.get(hash);
+    const place = this.#place(low, high);
+    let stack = this.#kernelStacks.get(place);
     if (stack === undefined) {
-      stack = this.#addStack(low, high, (address, isLeaf) =>
+      stack = this.#addStack(place, (address, isLeaf) =>
         this.table.addFrame(KERNEL_FRAME, isLeaf ? address : address - 1));
-      this.#kernelStacks.set(hash, stack);
+      this.#kernelStacks.set(place, stack);
     }
     return stack;
   }
 
-  /** A hash below FK_STACK_FIRST stands for a stack without frames: 1 + its end. */
-  #addStack(low: number, high: number, addFrame: (address: number, isLeaf: boolean) => void): number {
-    if (high === 0 && low < wire.FkStackId.FK_STACK_FIRST) return this.table.finish(low - 1);
-    const index = this.#stackIndex.get((BigInt(high) << 32n) | BigInt(low));
-    if (index === undefined) return this.table.finish(wire.FkStackEnd.FK_END_STACK_MAP_FULL);
+  /** Where a stack stands among the drained ones, moved up to leave room for those without frames: a hash below
+   *  FK_STACK_FIRST is none, but 1 + the stack's end. One that did not arrive found no room in its map. */
+  #place(low: number, high: number): number {
+    if (high === 0 && low < FIRST_PLACE) return low - 1;
+    const index = this.#hashes.find(low, high);
+    return index < 0 ? wire.FkStackEnd.FK_END_STACK_MAP_FULL : FIRST_PLACE + index;
+  }
+
+  #addStack(place: number, addFrame: (address: number, isLeaf: boolean) => void): number {
+    if (place < FIRST_PLACE) return this.table.finish(place);
+    const index = place - FIRST_PLACE;
     const nWords = Math.min(this.#stackHead[(index * STACK_BYTES) / 2]!, wire.FkLimit.FK_STACK_WORDS);
     const first = (index * STACK_BYTES + wire.FK_STACK_WORDS_OFFSET) / 4;
     for (let i = 0; i < nWords; i++) {
