@@ -50,6 +50,7 @@ export class Front {
   #probes: readonly LoadedProbe[] = [];
   #sources: readonly StackSource[] = [];
   #rings: readonly ProbeRing[] = [];
+  #kernelMemoryBytes = 0;
   #sequence = 0;
   #lastFlipKtimeNs = process.hrtime.bigint();
   /** Samples of messages that could not be handed over; told with the next flush. */
@@ -113,7 +114,7 @@ export class Front {
         }
       }
     }
-    for (const source of this.#sources) for (const cpu of this.#wantedCpus()) source.open(cpu);
+    for (const source of this.#sources) for (const cpu of this.#wanted(onlineCpus())) source.open(cpu);
   }
 
   /** After the last attach: what is counted from here on is complete. */
@@ -121,6 +122,8 @@ export class Front {
     for (const probe of this.#probes) probe.openGate();
     this.#lastFlipKtimeNs = process.hrtime.bigint();
     for (const source of this.#sources) for (const cpu of source.cpus) source.enable(cpu);
+    // All maps are allocated as they are made: what they take does not change.
+    this.#kernelMemoryBytes = this.#probes.reduce((sum, probe) => sum + probe.kernelMemoryBytes(), 0);
   }
 
   /** What the kernel counted since the last flush. Must not be called again before it resolved. */
@@ -174,7 +177,7 @@ export class Front {
   figures(): FrontFigures {
     return {
       table: this.#processes.table.counts,
-      kernelMemoryBytes: this.#probes.reduce((sum, probe) => sum + probe.kernelMemoryBytes(), 0),
+      kernelMemoryBytes: this.#kernelMemoryBytes,
       notes: this.#notes,
     };
   }
@@ -226,16 +229,16 @@ export class Front {
     return corrected;
   }
 
-  #wantedCpus(): readonly number[] {
+  #wanted(online: readonly number[]): readonly number[] {
     const { cpus } = this.#plan;
-    return cpus === 'all' ? onlineCpus() : onlineCpus().filter((cpu) => cpus.includes(cpu));
+    return cpus === 'all' ? online : online.filter((cpu) => cpus.includes(cpu));
   }
 
   /** CPUs that came online are sampled, those that went are let go. */
   #followCpus(): void {
     const online = onlineCpus();
     this.#processes.followCpus(online, { added: (fd) => this.#poller.add(fd), removed: (fd) => this.#poller.remove(fd) });
-    const wanted = this.#wantedCpus();
+    const wanted = this.#wanted(online);
     for (const source of this.#sources) {
       for (const cpu of source.cpus) {
         if (wanted.includes(cpu)) continue;

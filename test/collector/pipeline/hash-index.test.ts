@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { HashIndex } from '../../../collector/pipeline/hash-index.js';
+import { seedRandomTests } from '../../support/random.js';
+
+seedRandomTests('hash-index');
 
 test('finds what a Map of bigints finds, also where hashes share their low bits', () => {
   const hash = fc.oneof(fc.bigInt(0n, 2n ** 64n - 1n), fc.bigInt(0n, 15n).map((n) => (n << 40n) | 7n));
