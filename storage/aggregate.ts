@@ -1,5 +1,5 @@
-// Samples of a stream over windows, summed into one Profile. Blobs are copied out in one read transaction a
-// segment and decoded after it.
+// Samples of a stream over windows, summed into one Profile. Blobs are copied out in one read
+// transaction a segment and decoded after it.
 
 import { bucketRanges, CoverageTally } from './coverage.js';
 import { seriesMatcher } from './filter.js';
@@ -27,7 +27,9 @@ export function aggregate(source: QuerySource, request: AggregateRequest): Aggre
     if (!ranges.some((range) => mayHold(name, range))) continue;
     const part = readOne(source.dir, name, (segment) => {
       const streams = streamsOf(namesOf(source, name, segment));
-      const wanted = streams.filter(({ info }) => info.name === request.stream && info.kind === 'samples');
+      const wanted = streams.filter(
+        ({ info }) => info.name === request.stream && info.kind === 'samples',
+      );
       const content = wanted.map((stream) => {
         const parts = ranges.map((range) => segment.live(stream.id, range));
         const broken = parts.reduce((sum, p) => sum + p.broken, 0);
@@ -36,7 +38,7 @@ export function aggregate(source: QuerySource, request: AggregateRequest): Aggre
       const hasBlobs = content.some(({ blobs }) => blobs.length > 0);
       return {
         content,
-        lastBucket: segment.lastBucket(streams.map(({ id }) => id)),
+        lastBucket: segment.lastBucket(streams.map(({ id }) => id)).bucket,
         dictionary: hasBlobs ? dictionaryReader(source, name.fileName, segment) : undefined,
       };
     });
@@ -57,10 +59,15 @@ export function aggregate(source: QuerySource, request: AggregateRequest): Aggre
   if (info === undefined || tally.buckets === 0) {
     requireStream(source, { name: request.stream, kind: 'samples' });
     const what = `${request.stream} samples of that time`;
-    if (tally.brokenBlobs === 0) throw new OperatingError('empty-window', `the store holds no ${what}`);
+    if (tally.brokenBlobs === 0) {
+      throw new OperatingError('empty-window', `the store holds no ${what}`);
+    }
     throw new OperatingError('store-failed', `the ${what} are damaged and cannot be read`);
   }
-  return { profile: merger.build(info), coverage: tally.finish(ranges, storeRange(segments, lastBuckets)) };
+  return {
+    profile: merger.build(info),
+    coverage: tally.finish(ranges, storeRange(segments, lastBuckets)),
+  };
 }
 
 /** Copies the chunks out now; decodes them when called. */
@@ -88,7 +95,9 @@ function addBlobs(part: StreamPart, merger: ProfileMerger, tally: CoverageTally)
   const verdicts = new Map<number, boolean>();
   const keep = (series: number) => {
     let verdict = verdicts.get(series);
-    if (verdict === undefined) verdicts.set(series, (verdict = matches(dictionary.seriesAt(series))));
+    if (verdict === undefined) {
+      verdicts.set(series, (verdict = matches(dictionary.seriesAt(series))));
+    }
     return verdict;
   };
   const table = new RowTable();

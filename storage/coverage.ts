@@ -17,14 +17,20 @@ export interface BucketRange {
 export function bucketRanges(windows: readonly Window[]): BucketRange[] {
   if (windows.length === 0) throw new OperatingError('usage', 'an answer needs a window');
   const ranges = windows.map(({ fromUnixNs, toUnixNs }) => {
-    if (toUnixNs <= fromUnixNs) throw new OperatingError('usage', 'the window ends before it begins');
+    if (toUnixNs <= fromUnixNs) {
+      throw new OperatingError('usage', 'the window ends before it begins');
+    }
     return { first: bucketOf(fromUnixNs), last: bucketOf(toUnixNs - 1n) };
   });
   const disjoint: BucketRange[] = [];
   for (const range of ranges.sort((a, b) => a.first - b.first)) {
     const before = disjoint.at(-1);
     if (before === undefined || range.first > before.last + 1) disjoint.push(range);
-    else disjoint[disjoint.length - 1] = { first: before.first, last: Math.max(before.last, range.last) };
+    else
+      disjoint[disjoint.length - 1] = {
+        first: before.first,
+        last: Math.max(before.last, range.last),
+      };
   }
   return disjoint;
 }
@@ -43,7 +49,9 @@ export class CoverageTally {
   add(bucket: number, header: BucketHeader, names: Dictionary): void {
     const { fromUnixNs, toUnixNs } = headerSpan(bucket, header);
     this.#buckets.add(bucket);
-    if (this.#fromUnixNs === undefined || fromUnixNs < this.#fromUnixNs) this.#fromUnixNs = fromUnixNs;
+    if (this.#fromUnixNs === undefined || fromUnixNs < this.#fromUnixNs) {
+      this.#fromUnixNs = fromUnixNs;
+    }
     if (toUnixNs > this.#toUnixNs) this.#toUnixNs = toUnixNs;
     for (const [id, value] of header.counters) {
       addCounters(this.#counters, { [names.counterNameAt(id)]: value });

@@ -1,5 +1,5 @@
-// The files of a data directory: segments, the quarantine for broken ones, and the ballast that is given up
-// when the disk is full and there is no old segment left to unlink.
+// The files of a data directory: segments, the quarantine for broken ones, and the ballast that is
+// given up when the disk is full and there is no old segment left to unlink.
 
 import { randomFillSync } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync } from 'node:fs';
@@ -24,7 +24,9 @@ export function listSegments(dir: string): SegmentName[] {
 
 /** Bytes of a segment with what SQLite keeps beside it; 0 when it is gone. */
 export function segmentSizeBytes(dir: string, fileName: string): number {
-  const stats = companions.map((end) => statSync(join(dir, fileName + end), { throwIfNoEntry: false }));
+  const stats = companions.map((end) =>
+    statSync(join(dir, fileName + end), { throwIfNoEntry: false }),
+  );
   return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
 }
 
@@ -62,10 +64,11 @@ export function listQuarantine(dir: string): string[] {
     .sort();
 }
 
-/** Writes the ballast if there is none and the disk has four times its room; not having it is no error. */
+/** Writes the ballast if there is none and the disk has four times its
+ *  room; not having it is no error. */
 export function ensureBallast(dir: string, sizeBytes: number): void {
   const path = join(dir, ballastFile);
-  if (sizeBytes === 0 || existsSync(path) || freeBytes(dir) < 4 * sizeBytes) return;
+  if (sizeBytes === 0 || existsSync(path) || (freeBytes(dir) ?? 0) < 4 * sizeBytes) return;
   const chunk = randomFillSync(Buffer.alloc(2 ** 16));
   try {
     const fd = openSync(path, 'wx', 0o640);
@@ -92,10 +95,16 @@ export function dropBallast(dir: string): boolean {
 export function isDiskFull(dir: string, error: unknown): boolean {
   const code = errorCode(error);
   if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') return true;
-  return /^SQLITE_(IOERR|CANTOPEN)/.test(code) && freeBytes(dir) < fullBelowBytes;
+  if (!/^SQLITE_(IOERR|CANTOPEN)/.test(code)) return false;
+  return (freeBytes(dir) ?? fullBelowBytes) < fullBelowBytes;
 }
 
-function freeBytes(dir: string): number {
-  const { bavail, bsize } = statfsSync(dir);
-  return bavail * bsize;
+/** undefined when the file system does not say: the directory is gone. */
+function freeBytes(dir: string): number | undefined {
+  try {
+    const { bavail, bsize } = statfsSync(dir);
+    return bavail * bsize;
+  } catch {
+    return undefined;
+  }
 }

@@ -1,5 +1,5 @@
-// Events of a stream, page by page. A cursor is a place: (segment, bucket, stream, events already given
-// there). Flushes only ever append behind it, so a follower sees each event exactly once.
+// Events of a stream, page by page. A cursor is a place: (segment, bucket, stream, events already
+// given there). Flushes only ever append behind it, so a follower sees each event exactly once.
 //
 //   segment 3:  bucket 7 [e0 e1 e2]   bucket 8 [e0 e1 ...      still growing
 //                                                 ^ 3.8.0.1
@@ -51,7 +51,11 @@ class Page {
   readonly #asked: BucketRange;
   readonly #matches: (values: Values) => boolean;
 
-  constructor(request: EventsRequest, stream: StreamInfo, from: { asked: BucketRange; start: Place }) {
+  constructor(
+    request: EventsRequest,
+    stream: StreamInfo,
+    from: { asked: BucketRange; start: Place },
+  ) {
     this.#request = request;
     this.#asked = from.asked;
     this.#matches = eventMatcher(stream, request.filter, request.atLeast);
@@ -94,8 +98,8 @@ class Page {
   }
 }
 
-/** **Errors**: `no-data`; `usage`: no such stream, a filter it has no column for, a bad limit or cursor;
- *  `empty-window` when the window lies in the past and holds nothing. */
+/** **Errors**: `no-data`; `usage`: no such stream, a filter it has no column for, a bad limit or
+ *  cursor; `empty-window` when the window lies in the past and holds nothing. */
 export function readEvents(source: QuerySource, request: EventsRequest): EventsAnswer {
   const { limit } = request;
   if (!Number.isInteger(limit) || limit < 1 || limit > maxLimit) {
@@ -119,8 +123,16 @@ export function readEvents(source: QuerySource, request: EventsRequest): EventsA
   }
   const store = storeRange(segments, lastBuckets);
   const isPast = asked.last <= store.last;
-  if (page.tally.buckets === 0 && page.events.length === 0 && request.cursor === undefined && isPast) {
-    throw new OperatingError('empty-window', `the store holds no ${request.stream} events of that time`);
+  if (
+    page.tally.buckets === 0 &&
+    page.events.length === 0 &&
+    request.cursor === undefined &&
+    isPast
+  ) {
+    throw new OperatingError(
+      'empty-window',
+      `the store holds no ${request.stream} events of that time`,
+    );
   }
   const readTo = page.isFull ? page.lastBucket : asked.last;
   const read = { first: Math.max(asked.first, start.bucket), last: readTo };
@@ -142,12 +154,18 @@ interface SegmentPart {
 }
 
 /** One read transaction. Returns the segment's last bucket. */
-function readSegmentEvents({ source, name, page, range, streamName }: SegmentPart): number | undefined {
+function readSegmentEvents({
+  source,
+  name,
+  page,
+  range,
+  streamName,
+}: SegmentPart): number | undefined {
   const lastBucket = readOne(source.dir, name, (segment) => {
     const names = namesOf(source, name, segment);
     const streams = streamsOf(names);
     const wanted = streams.filter(({ info }) => info.name === streamName && info.kind === 'event');
-    const end = segment.lastBucket(streams.map(({ id }) => id));
+    const end = segment.lastBucket(streams.map(({ id }) => id)).bucket;
     const last = Math.min(range.last, end ?? -1);
     const start = page.place.n === name.n ? page.place : undefined;
     const first = Math.max(range.first, name.startBucket, start?.bucket ?? 0);
@@ -186,6 +204,11 @@ function formatCursor({ n, bucket, stream, ordinal }: Place): string {
 function parseCursor(cursor: string): Place {
   const match = /^(\d{1,10})\.(\d{1,10})\.(\d{1,10})\.(\d{1,10})$/.exec(cursor);
   if (match === null) throw new OperatingError('usage', `"${cursor}" is no cursor of this store`);
-  const [n, bucket, stream, ordinal] = match.slice(1).map(Number) as [number, number, number, number];
+  const [n, bucket, stream, ordinal] = match.slice(1).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   return { n, bucket, stream, ordinal };
 }

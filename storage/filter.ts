@@ -51,12 +51,19 @@ function filterTests(stream: StreamInfo, filter: Filter): ((values: Values) => b
   return tests;
 }
 
-function columnOf(stream: StreamInfo, names: readonly string[], type?: 'number' | 'string'): string {
+function columnOf(
+  stream: StreamInfo,
+  names: readonly string[],
+  type?: 'number' | 'string',
+): string {
   const fields = stream.fields ?? [];
-  const field = fields.find((f) => names.includes(f.name) && (type === undefined || f.type === type));
+  const field = fields.find(
+    (f) => names.includes(f.name) && (type === undefined || f.type === type),
+  );
   if (field !== undefined) return field.name;
   const known = fields.map((f) => f.name).join(', ');
-  const sentence = `${stream.name} events have no column ${names.join(' or ')} to filter by, only ${known}`;
+  const missing = names.join(' or ');
+  const sentence = `${stream.name} events have no column ${missing} to filter by, only ${known}`;
   throw new OperatingError('usage', sentence);
 }
 

@@ -1,5 +1,5 @@
-// A flush on its way into the store: staged here until commit, so that one that is given up leaves no trace
-// but names.
+// A flush on its way into the store: staged here until commit, so that one that is
+// given up leaves no trace but names.
 
 import type { Counters } from './model/completeness.js';
 import { assert } from './model/errors.js';
@@ -88,7 +88,9 @@ export class Flush implements FlushWriter {
 export function newLive(dictionary: Dictionary, stream: number, header: BucketHeader): Live {
   const info = dictionary.streams.items[stream];
   assert(info !== undefined, 'a stream id comes from streamId()');
-  return info.kind === 'event' ? new LiveEvents(header, info.fields ?? []) : new LiveSamples(header);
+  return info.kind === 'event'
+    ? new LiveEvents(header, info.fields ?? [])
+    : new LiveSamples(header);
 }
 
 export function addCounters(live: Live, counters: Counters, dictionary: Dictionary): void {

@@ -1,8 +1,10 @@
-// Makes one Profile of the rows of several segments, each with ids of its own: only nodes that rows need,
-// with their ancestors, renumbered. Equal functions and series of different segments become one.
+// Makes one Profile of the rows of several segments, each with ids of its own: only nodes
+// that rows need, with their ancestors, renumbered. Equal functions and series of
+// different segments become one.
 
 import type { FunctionInfo } from './model/frame.js';
 import { functionKey } from './model/frame.js';
+import { internInto } from './model/intern.js';
 import type { Profile } from './model/profile.js';
 import type { SeriesInfo } from './model/series.js';
 import { seriesKey } from './model/series.js';
@@ -17,8 +19,8 @@ export class ProfileMerger {
   readonly #trie = new Trie();
   readonly #rows = new RowTable();
   readonly #functions: FunctionInfo[] = [];
-  /** Made when a second dictionary comes: the functions of one are distinct already, and their keys cost
-   *  most. */
+  /** Made when a second dictionary comes: the functions of one are distinct
+   *  already, and their keys cost most. */
   #functionIds: Map<string, number> | undefined;
   #dictionary: Dictionary | undefined;
   /** Frame of that dictionary -> our function + 1; 0 for none yet. */
@@ -39,11 +41,16 @@ export class ProfileMerger {
       let id = series.get(from);
       if (id === undefined) {
         const info = dictionary.seriesAt(from);
-        id = idIn(this.#seriesIds, this.#series, seriesKey(info), info);
+        id = internInto(this.#seriesIds, this.#series, seriesKey(info), info);
         series.set(from, id);
       }
       const count = rows.counts[row]!;
-      this.#rows.add(id, nodes[Math.min(rows.nodes[row]!, dictionary.trie.size)]!, count, count * period);
+      this.#rows.add(
+        id,
+        nodes[Math.min(rows.nodes[row]!, dictionary.trie.size)]!,
+        count,
+        count * period,
+      );
     }
   }
 
@@ -82,14 +89,14 @@ export class ProfileMerger {
     let id = this.#frames[entry]! - 1;
     if (id < 0) {
       if (this.#functionIds === undefined) id = this.#functions.push(fn) - 1;
-      else id = idIn(this.#functionIds, this.#functions, functionKey(fn), fn);
+      else id = internInto(this.#functionIds, this.#functions, functionKey(fn), fn);
       this.#frames[entry] = id + 1;
     }
     return id;
   }
 
-  /** Segment node -> our node, for the nodes that rows need. The entry past the last is for ids that do
-   *  not exist. */
+  /** Segment node -> our node, for the nodes that rows need. The entry past the last
+   *  is for ids that do not exist. */
   #mapNodes(rows: RowTable, dictionary: Dictionary): Uint32Array {
     const { parents, frames, size } = dictionary.trie;
     const isUsed = new Uint8Array(size + 1);
@@ -104,17 +111,9 @@ export class ProfileMerger {
       const isCut = this.#functions[fn]!.frameType === 'cut';
       nodes[id] = this.#trie.child(isCut ? 0 : nodes[parents[id]!]!, fn);
     }
-    if (isUsed[size] === 1) nodes[size] = this.#trie.child(0, this.#functionId(lostFrame, dictionary));
+    if (isUsed[size] === 1) {
+      nodes[size] = this.#trie.child(0, this.#functionId(lostFrame, dictionary));
+    }
     return nodes;
   }
-}
-
-function idIn<T>(ids: Map<string, number>, list: T[], key: string, item: T): number {
-  let id = ids.get(key);
-  if (id === undefined) {
-    id = list.length;
-    list.push(item);
-    ids.set(key, id);
-  }
-  return id;
 }

@@ -21,12 +21,15 @@ import { listOrNone, namesOf, readOne, segmentsOf, streamsOf } from './segments.
 /** `status` looks back over this many buckets: 5 minutes. */
 const recentBuckets = 30;
 
-/** Answers from the files of a directory, and never writes to it; no daemon is needed. Segments that are
- *  not ours or newer are left out, which `log` is told. **Errors**: `no-data`, `store-foreign`,
- *  `store-newer` when no segment can be read. */
+/** Answers from the files of a directory, and never writes to it; no daemon is needed. Segments
+ *  that are not ours or newer are left out, which `log` is told. **Errors**: `no-data`,
+ *  `store-foreign`, `store-newer` when no segment can be read. */
 export function openFiles(dir: string, log: (line: string) => void = () => {}): Query {
   const segments = segmentsOrForeign(dir);
-  const classes = segments.map((name) => ({ name, fileClass: readOne(dir, name, () => 'ours' as const) }));
+  const classes = segments.map((name) => ({
+    name,
+    fileClass: readOne(dir, name, () => 'ours' as const),
+  }));
   for (const { name, fileClass } of classes) {
     if (fileClass !== 'ours') log(`segment ${name.fileName} is ${fileClass} and left out`);
   }
@@ -123,13 +126,17 @@ export class DirectoryQuery implements Query {
         const ids = streamsOf(dictionary).flatMap(({ id, info }) =>
           info.name === 'cpu' && info.kind === 'samples' ? [id] : [],
         );
-        const last = range?.last ?? segment.lastBucket(ids);
+        const last = range?.last ?? segment.lastBucket(ids).bucket;
         if (last === undefined) return;
         range ??= { first: Math.max(last - recentBuckets + 1, names[0]!.startBucket), last };
-        for (const { bucket, data } of ids.flatMap((id) => segment.live(id, range!).blobs)) {
-          const header = decodeBlobHeader(data);
-          if (header === undefined) tally.brokenBlobs++;
-          else tally.add(bucket, header, dictionary);
+        for (const id of ids) {
+          const { blobs, broken } = segment.live(id, range);
+          tally.brokenBlobs += broken;
+          for (const { bucket, data } of blobs) {
+            const header = decodeBlobHeader(data);
+            if (header === undefined) tally.brokenBlobs++;
+            else tally.add(bucket, header, dictionary);
+          }
         }
       });
     }

@@ -1,5 +1,7 @@
 // Sums counts by (series, node) in typed arrays: an hour of a busy host is some million additions.
 
+import { hashPair } from './segment/hash.js';
+
 const firstCapacity = 1024;
 
 /** **Shape**: the columns are valid below `size`, one entry a distinct (series, node), in the order
@@ -18,7 +20,7 @@ export class RowTable {
     const { series: seriesColumn, nodes } = this;
     const slots = this.#slots;
     const mask = slots.length - 1;
-    let slot = hash(series, node) & mask;
+    let slot = hashPair(series, node) & mask;
     for (let entry = slots[slot]!; entry !== 0; entry = slots[slot]!) {
       const row = entry - 1;
       if (nodes[row] === node && seriesColumn[row] === series) {
@@ -46,7 +48,7 @@ export class RowTable {
     const slots = new Int32Array(capacity * 2);
     const mask = slots.length - 1;
     for (let row = 0; row < this.size; row++) {
-      let slot = hash(this.series[row]!, this.nodes[row]!) & mask;
+      let slot = hashPair(this.series[row]!, this.nodes[row]!) & mask;
       while (slots[slot] !== 0) slot = (slot + 1) & mask;
       slots[slot] = row + 1;
     }
@@ -57,11 +59,4 @@ export class RowTable {
 function grown<T extends Uint32Array | Float64Array>(from: T, into: T): T {
   into.set(from);
   return into;
-}
-
-function hash(series: number, node: number): number {
-  let h = Math.imul(series, 0x9e37_79b1) ^ Math.imul(node, 0x85eb_ca6b);
-  h ^= h >>> 15;
-  h = Math.imul(h, 0x2c1b_3c6d);
-  return h ^ (h >>> 13);
 }

@@ -1,5 +1,5 @@
-// The bucket that is running, kept merged in memory because each flush rewrites its row, and buckets that a
-// full disk has kept from being written.
+// The bucket that is running, kept merged in memory because each flush rewrites its row, and
+// buckets that a full disk has kept from being written.
 
 import { addCounters, countUnkept, newLive } from './flush.js';
 import type { Flush, Live } from './flush.js';
@@ -39,8 +39,8 @@ export class RunningBuckets {
     this.unsavedFlushes++;
   }
 
-  /** Gives up a flush. Where its bucket is being kept, its counters say so; else the bucket is missing,
-   *  which shows too. */
+  /** Gives up a flush. Where its bucket is being kept, its counters say so; else the bucket
+   *  is missing, which shows too. */
   drop(flush: Flush): void {
     const names = this.#segment.dictionary;
     if (!this.#buckets.has(flush.bucket)) return;
@@ -112,6 +112,8 @@ export class RunningBuckets {
 }
 
 function mergeLive(live: Live, more: Live, dictionary: Dictionary): void {
-  if (live.kind === 'event' && more.kind === 'event') countUnkept(live, live.merge(more), dictionary);
+  if (live.kind === 'event' && more.kind === 'event') {
+    countUnkept(live, live.merge(more), dictionary);
+  }
   else if (live.kind === 'samples' && more.kind === 'samples') live.merge(more);
 }

@@ -1,4 +1,5 @@
-// What queries share: the segments of a directory as seen now, each read through one short transaction.
+// What queries share: the segments of a directory as seen now, each read
+// through one short transaction.
 
 import { join } from 'node:path';
 import { listSegments } from './directory.js';
@@ -60,7 +61,11 @@ export function readOne<T>(
 }
 
 /** Stream and counter names of a segment. */
-export function namesOf(source: QuerySource, name: SegmentName, segment: SegmentReader): Dictionary {
+export function namesOf(
+  source: QuerySource,
+  name: SegmentName,
+  segment: SegmentReader,
+): Dictionary {
   return source.dictionaryOf(name.fileName) ?? segment.names().dictionary;
 }
 
@@ -71,7 +76,10 @@ export function streamsOf(names: Dictionary): SegmentStream[] {
 
 /** The newest stream of this name and kind; the error names what there is. **Errors**: `usage`;
  *  `store-failed` when damage may hide it. */
-export function requireStream(source: QuerySource, stream: { name: string; kind: StreamKind }): StreamInfo {
+export function requireStream(
+  source: QuerySource,
+  stream: { name: string; kind: StreamKind },
+): StreamInfo {
   const known = new Set<string>();
   let isDamaged = false;
   for (const name of segmentsOf(source.dir).reverse()) {
@@ -95,7 +103,10 @@ function unreadable(what: string, error: unknown): OperatingError {
 }
 
 /** All the buckets a store may hold, as far as names and the segments looked into tell. */
-export function storeRange(segments: readonly SegmentName[], lastBuckets: readonly number[]): BucketRange {
+export function storeRange(
+  segments: readonly SegmentName[],
+  lastBuckets: readonly number[],
+): BucketRange {
   const starts = segments.map((s) => s.startBucket);
   return { first: Math.min(...starts), last: Math.max(...starts, ...lastBuckets) };
 }

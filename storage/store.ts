@@ -1,5 +1,5 @@
-// The data directory, open for writing: flushes go into the newest segment, a new one begins each UTC day,
-// and segments older than the age limit are unlinked. One flush is one transaction.
+// The data directory, open for writing: flushes go into the newest segment, a new one begins each
+// UTC day, and segments older than the age limit are unlinked. One flush is one transaction.
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -33,6 +33,10 @@ import { finishSegment, SegmentWriter } from './segment/segment-writer.js';
 const defaultMaxNodes = 1_000_000;
 const defaultBallastBytes = 8 * 2 ** 20;
 const retainEveryMs = 60_000;
+/** A segment that knows as many series or functions is followed by the next: threads that rename
+ *  themselves and programs made on the spot would fill the memory with them. */
+const maxSeries = 2 ** 16;
+const maxFunctions = 2 ** 18;
 
 export interface StoreOptions {
   readonly dir: string;
@@ -82,7 +86,10 @@ export class Store {
   /** Bytes of all segments, with what SQLite keeps beside them. */
   get sizeBytes(): number {
     const { dir } = this.#options;
-    return listSegments(dir).reduce((sum, { fileName }) => sum + segmentSizeBytes(dir, fileName), 0);
+    return listSegments(dir).reduce(
+      (sum, { fileName }) => sum + segmentSizeBytes(dir, fileName),
+      0,
+    );
   }
 
   /** The flush must be committed before the next begins; one that is not is forgotten. */
@@ -107,13 +114,16 @@ export class Store {
 
   /** Writes what a full disk kept in memory if it can, and gives the directory free. */
   close(): void {
-    if (this.#running !== undefined && this.#running.unsavedFlushes > 0 && !this.#save()) {
-      this.#log(`${this.#running.unsavedFlushes} flushes could not be written and are lost`);
+    try {
+      if (this.#running !== undefined && this.#running.unsavedFlushes > 0 && !this.#save()) {
+        this.#log(`${this.#running.unsavedFlushes} flushes could not be written and are lost`);
+      }
+      if (this.#active !== undefined) this.#closeSegment(this.#active, false);
+    } finally {
+      this.#active = undefined;
+      this.#running = undefined;
+      this.#lock.release();
     }
-    if (this.#active !== undefined) this.#closeSegment(this.#active, false);
-    this.#active = undefined;
-    this.#running = undefined;
-    this.#lock.release();
   }
 
   #recover(): void {
@@ -149,7 +159,9 @@ export class Store {
     const active = this.#active;
     if (active === undefined || !this.#canHold(bucket)) return true;
     if (bucket >= dayEndBucket(active.name.startBucket)) return true;
-    return active.dictionary.trie.size >= (this.#options.maxNodes ?? defaultMaxNodes);
+    const { trie, series, frameCount } = active.dictionary;
+    if (series.size >= maxSeries || frameCount >= maxFunctions) return true;
+    return trie.size >= (this.#options.maxNodes ?? defaultMaxNodes);
   }
 
   /** Begins a new segment; on a full disk the old one goes on. */
@@ -157,7 +169,8 @@ export class Store {
     const { dir } = this.#options;
     if (this.#running !== undefined && this.#running.unsavedFlushes > 0 && !this.#save()) return;
     const quarantined = listQuarantine(dir).flatMap((file) => parseSegmentName(file) ?? []);
-    const n = [...listSegments(dir), ...quarantined].reduce((max, name) => Math.max(max, name.n), 0) + 1;
+    const n =
+      [...listSegments(dir), ...quarantined].reduce((max, name) => Math.max(max, name.n), 0) + 1;
     let next: SegmentWriter;
     try {
       next = this.#withSpace(() => SegmentWriter.create(dir, segmentName(bucket, n)));
@@ -199,8 +212,8 @@ export class Store {
     };
   }
 
-  /** True when all that was in memory is on disk. A full or failing disk is logged, and the data waits
-   *  in memory. */
+  /** True when all that was in memory is on disk. A full or failing disk is logged,
+   *  and the data waits in memory. */
   #save(): boolean {
     const [active, running] = [this.#active!, this.#running!];
     try {
@@ -215,7 +228,10 @@ export class Store {
         this.#running = undefined;
         this.#closeSegment(active, false);
         this.#quarantine(active.name.fileName);
-        throw new OperatingError('store-failed', `segment ${active.name.fileName} is damaged: ${message}`);
+        throw new OperatingError(
+          'store-failed',
+          `segment ${active.name.fileName} is damaged: ${message}`,
+        );
       }
       this.#log(`flush kept in memory (${running.unsavedFlushes} so far): ${message}`);
       return false;
@@ -237,7 +253,9 @@ export class Store {
 
   #freeSpace(): boolean {
     const { dir } = this.#options;
-    const oldest = listSegments(dir).find(({ fileName }) => fileName !== this.#active?.name.fileName);
+    const oldest = listSegments(dir).find(
+      ({ fileName }) => fileName !== this.#active?.name.fileName,
+    );
     if (oldest !== undefined) {
       this.#log(`disk full: segment ${oldest.fileName} is removed`);
       unlinkSegment(dir, oldest.fileName);
@@ -258,7 +276,7 @@ export class Store {
       const endMs = Number(bucketStartUnixNs(endBucket(segment, segments[i + 1])) / 1_000_000n);
       if (endMs > now() - maxAgeMs) continue;
       this.#log(`segment ${segment.fileName} is older than the age limit and is removed`);
-      unlinkSegment(dir, segment.fileName);
+      this.#tend(segment.fileName, () => unlinkSegment(dir, segment.fileName));
     }
   }
 

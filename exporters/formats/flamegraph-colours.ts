@@ -1,5 +1,5 @@
-// Colours by kind of frame, light enough for black text and for paper. Native code has a warm hue by
-// module; the shade, by name, keeps neighbours apart.
+// Colours by kind of frame, light enough for black text and for paper. Native code has a warm hue
+// by module; the shade, by name, keeps neighbours apart.
 
 import type { TreeFrame } from './frame-tree.js';
 
@@ -37,6 +37,8 @@ export function colourClass({ kind, text, moduleName }: TreeFrame): string {
 /** FNV-1a over UTF-16 units. */
 function hashOf(text: string): number {
   let hash = 0x811c9dc5;
-  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  for (let i = 0; i < text.length; i++) {
+    hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  }
   return hash;
 }

@@ -1,7 +1,7 @@
-// What makes a flame graph answer to the mouse and the keyboard. It is a constant: no name of a profile
-// is part of it, and it writes names as text only. It reads the picture: each <rect> of #frames has x and
-// width in millionths of the whole, so that zooming is one change of that <svg>'s viewBox, and a <title>
-// of name, value and module in lines.
+// What makes a flame graph answer to the mouse and the keyboard. It is a constant: no name of a
+// profile is part of it, and it writes names as text only. It reads the picture: each <rect> of
+// #frames has x and width in millionths of the whole, so that zooming is one change of that <svg>'s
+// viewBox, and a <title> of name, value and module in lines.
 
 /** Sizes that picture and script share, in pixels. */
 export const sizes = {
@@ -82,12 +82,14 @@ function search(term) {
     sum += hit.width;
     end = hit.end;
   }
-  if (pattern !== null) matched.textContent = 'matched: ' + ((100 * sum) / all.width).toFixed(2) + ' %';
+  const percent = ((100 * sum) / all.width).toFixed(2);
+  if (pattern !== null) matched.textContent = 'matched: ' + percent + ' %';
   searchButton.textContent = pattern === null ? 'Search' : 'Clear search';
 }
 
 function askForSearch() {
-  const term = window.prompt('Regular expression; capitals count only if it has one', pattern?.source ?? '');
+  const question = 'Regular expression; capitals count only if it has one';
+  const term = window.prompt(question, pattern?.source ?? '');
   if (term !== null) search(term);
 }
 

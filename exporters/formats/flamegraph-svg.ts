@@ -1,7 +1,7 @@
-// Flame graph as one SVG file: root at the top (deep stacks would push it off
-// the screen otherwise), width is value, siblings by name. Static inside <img>,
-// searchable and zoomable when opened by itself. Across, frames are drawn in millionths of the whole and
-// scaled by a viewBox, so that zooming only moves that; browsers clamp larger numbers (Chromium above 2^25).
+// Flame graph as one SVG file: root at the top (deep stacks would push it off the screen
+// otherwise), width is value, siblings by name. Static inside <img>, searchable and zoomable when
+// opened by itself. Across, frames are drawn in millionths of the whole and scaled by a viewBox, so
+// that zooming only moves that; browsers clamp larger numbers (Chromium above 2^25).
 // Source: Brendan Gregg, "The Flame Graph", CACM 59(6), 2016.
 
 import { assert } from '../../storage/model/errors.js';
@@ -29,7 +29,8 @@ const detailsPx = 20;
 
 export interface FlamegraphOptions {
   readonly title: string;
-  /** What the picture covers: the range, the completeness. Wrapped to the width; line ends are kept. */
+  /** What the picture covers: the range, the completeness. Wrapped to
+   *  the width; line ends are kept. */
   readonly subtitle: string;
   readonly valueIndex: number;
   /** At least 300; default 1200. */
@@ -86,22 +87,29 @@ text { font: 11px "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #111; wh
 
 function frameOf(fn: FunctionInfo): TreeFrame {
   const isUnnamed = fn.frameType === 'native' && fn.name === '';
-  return { text: functionLabel(fn), moduleName: fn.module.name, kind: isUnnamed ? 'unnamed' : fn.frameType };
+  return {
+    text: functionLabel(fn),
+    moduleName: fn.module.name,
+    kind: isUnnamed ? 'unnamed' : fn.frameType,
+  };
 }
 
 function commFrameOf(comm: string): TreeFrame {
   return { text: comm || '[unknown]', moduleName: '', kind: 'comm' };
 }
 
-/** Where frames stand. **Shape**: rows[depth] holds the nodes drawn there, from left to right; starts
- *  has one entry a node. **Units**: starts in the profile's values. */
+/** Where frames stand. **Shape**: rows[depth] holds the nodes drawn there, from left to right;
+ *  starts has one entry a node. **Units**: starts in the profile's values. */
 interface Layout {
   readonly rows: readonly (readonly number[])[];
   readonly starts: Float64Array;
   readonly narrowFrames: number;
 }
 
-function layOut(tree: FrameTree, { widthPx, minWidthPx }: { widthPx: number; minWidthPx: number }): Layout {
+function layOut(
+  tree: FrameTree,
+  { widthPx, minWidthPx }: { widthPx: number; minWidthPx: number },
+): Layout {
   const depths = nodeDepths(tree.parents);
   const starts = new Float64Array(tree.parents.length);
   const nextStart = new Float64Array(tree.parents.length);
@@ -125,7 +133,8 @@ function summaryOf(
   { narrowFrames }: Layout,
   { valueType, minWidthPx }: { valueType: ValueType; minWidthPx: number },
 ): string {
-  const shown = `${formatValue(tree.total[0]!, valueType)} in ${groupDigits(tree.parents.length - 1)} frames`;
+  const frames = groupDigits(tree.parents.length - 1);
+  const shown = `${formatValue(tree.total[0]!, valueType)} in ${frames} frames`;
   if (narrowFrames === 0) return shown;
   return `${shown}; ${groupDigits(narrowFrames)} narrower than ${minWidthPx} px are not drawn`;
 }

@@ -1,5 +1,5 @@
-// Folded stacks, one line a stack: `comm;main;work;do_syscall_64_[k] 12`, root first, the value last. What
-// flamegraph.pl, speedscope and inferno read.
+// Folded stacks, one line a stack: `comm;main;work;do_syscall_64_[k] 12`, root first, the value
+// last. What flamegraph.pl, speedscope and inferno read.
 
 import type { FunctionInfo } from '../../storage/model/frame.js';
 import { functionLabel } from '../../storage/model/frame.js';
@@ -17,8 +17,8 @@ export interface FoldedOptions {
   readonly showCuts?: boolean;
 }
 
-/** Lines without line ends, siblings by name, each stack once. `;` in a name becomes `:`, what cannot
- *  be printed  U+FFFD; kernel frames end in `_[k]`. Values are rounded to integers. */
+/** Lines without line ends, siblings by name, each stack once. `;` in a name becomes `:`, what
+ *  cannot be printed  U+FFFD; kernel frames end in `_[k]`. Values are rounded to integers. */
 export function* foldedLines(profile: Profile, options: FoldedOptions): Generator<string> {
   const { valueIndex, withComm = true, showCuts = false } = options;
   const tree = buildFrameTree(profile, {

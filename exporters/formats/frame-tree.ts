@@ -1,9 +1,11 @@
-// The tree that folded text and flame graphs show: comm (where wanted), then frames root first, equal
-// frames of one parent merged, siblings by name. Built from a profile's trie in one pass over its rows.
+// The tree that folded text and flame graphs show: comm (where wanted), then frames root
+// first, equal frames of one parent merged, siblings by name. Built from a profile's
+// trie in one pass over its rows.
 //
 //   root -> comm -> [cut] -> frame -> frame        parent < child, as in a profile
 
 import type { FrameType, FunctionInfo } from '../../storage/model/frame.js';
+import { internInto } from '../../storage/model/intern.js';
 import type { Profile } from '../../storage/model/profile.js';
 import type { ChildLinks } from '../../storage/model/stacks.js';
 import { linkChildren } from '../../storage/model/stacks.js';
@@ -14,8 +16,8 @@ export interface TreeFrame {
   readonly kind: FrameType | 'unnamed' | 'comm';
 }
 
-/** **Shape**: nodeFrames, self and total have one entry a node; node 0 is the root, and its entry in
- *  nodeFrames means nothing. */
+/** **Shape**: nodeFrames, self and total have one entry a node; node 0 is the root, and its entry
+ *  in nodeFrames means nothing. */
 export interface FrameTree extends ChildLinks {
   readonly frames: readonly TreeFrame[];
   readonly nodeFrames: Uint32Array;
@@ -77,12 +79,7 @@ class TreeBuilder {
 
   frameId(frame: TreeFrame): number {
     const key = `${frame.kind}\0${frame.moduleName}\0${frame.text}`;
-    let id = this.#frameIds.get(key);
-    if (id === undefined) {
-      id = this.#frames.push(frame) - 1;
-      this.#frameIds.set(key, id);
-    }
-    return id;
+    return internInto(this.#frameIds, this.#frames, key, frame);
   }
 
   child(parent: number, frame: number): number {

@@ -1,6 +1,6 @@
-// pprof's profile.proto, gzipped, in bounded memory: concatenated messages are one message (protobuf's
-// merge rule), so each piece is a small Profile of its own, encoded by pprof-format and forgotten. Field
-// order is free on the wire. Source: google/pprof proto/profile.proto.
+// pprof's profile.proto, gzipped, in bounded memory: concatenated messages are one message
+// (protobuf's merge rule), so each piece is a small Profile of its own, encoded by pprof-format and
+// forgotten. Field order is free on the wire. Source: google/pprof proto/profile.proto.
 
 import type { Duplex } from 'node:stream';
 import { pipeline, Readable } from 'node:stream';
@@ -24,7 +24,8 @@ import type { SeriesInfo } from '../../storage/model/series.js';
 import { noFramesLabel } from '../../storage/model/stacks.js';
 import { printable } from './text.js';
 
-/** Messages of one piece: few enough that the event loop, which turns after each, never waits for long. */
+/** Messages of one piece: few enough that the event loop, which turns after
+ *  each, never waits for long. */
 const pieceMessages = 32;
 
 export interface PprofOptions {
@@ -34,8 +35,8 @@ export interface PprofOptions {
   readonly comments: readonly string[];
 }
 
-/** One location a function, at the function's start where only that is known and at 0 where it has a
- *  name; cut markers become the label `cut`. **Limits**: chunks of at most 32 KB. */
+/** One location a function, at the function's start where only that is known and at 0 where it has
+ *  a name; cut markers become the label `cut`. **Limits**: chunks of at most 32 KB. */
 export async function* pprofGzip(profile: Profile, options: PprofOptions): AsyncGenerator<Buffer> {
   const gzip: Duplex = createGzip({ level: 1, chunkSize: 32 * 1024 });
   // An error reaches the reader below through the destroyed gzip stream.
@@ -99,7 +100,12 @@ function* encodeFunctions(profile: Profile, strings: StringTable): Generator<Uin
       id = mappingIds.size + 1;
       mappingIds.set(key, id);
       const filename = strings.dedup(printable(module.path || module.name));
-      mapping.push({ id, filename, buildId: strings.dedup(printable(module.buildId)), hasFunctions: true });
+      mapping.push({
+        id,
+        filename,
+        buildId: strings.dedup(printable(module.buildId)),
+        hasFunctions: true,
+      });
     }
     return id;
   };
@@ -125,8 +131,8 @@ function* encodeFunctions(profile: Profile, strings: StringTable): Generator<Uin
   yield encodePiece({ mapping, location, function: functions });
 }
 
-/** The system name stays empty where it is the name: pprof then shows the name as it is and does not
- *  shorten it. */
+/** The system name stays empty where it is the name: pprof then shows the name as it
+ *  is and does not shorten it. */
 function namesOf(fn: FunctionInfo, strings: StringTable): FunctionInput {
   return {
     name: strings.dedup(printable(functionLabel(fn))),
@@ -140,14 +146,18 @@ function addressOf(fn: FunctionInfo): bigint {
   return BigInt.asUintN(64, BigInt(fn.start ?? 0));
 }
 
-/** pprof names a profile after its first mapping: the executable with more than half of the samples,
- *  else the kernel. */
+/** pprof names a profile after its first mapping: the executable with more than half of
+ *  the samples, else the kernel. */
 function mainModule(profile: Profile): Module {
   const seriesWeights = new Float64Array(profile.series.length);
   const values = profile.values[0]!;
-  for (let row = 0; row < values.length; row++) seriesWeights[profile.rowSeries[row]!]! += values[row]!;
+  for (let row = 0; row < values.length; row++) {
+    seriesWeights[profile.rowSeries[row]!]! += values[row]!;
+  }
   const weights = new Map<string, number>();
-  profile.series.forEach(({ exe }, i) => weights.set(exe, (weights.get(exe) ?? 0) + seriesWeights[i]!));
+  profile.series.forEach(({ exe }, i) =>
+    weights.set(exe, (weights.get(exe) ?? 0) + seriesWeights[i]!),
+  );
   const total = seriesWeights.reduce((sum, weight) => sum + weight, 0);
   const dominant = [...weights].find(([exe, weight]) => exe !== '' && weight > total / 2)?.[0];
   const path = dominant ?? kernelModule.path;
@@ -168,7 +178,11 @@ function* encodeSamples(profile: Profile, strings: StringTable): Generator<Uint8
       else label = [...label, textLabel('cut', functions[fn]!.name, strings)];
     }
     if (locationId.length === 0) locationId.push(functions.length + 1);
-    piece.push({ locationId, value: profile.values.map((column) => Math.round(column[row]!)), label });
+    piece.push({
+      locationId,
+      value: profile.values.map((column) => Math.round(column[row]!)),
+      label,
+    });
     if (piece.length === pieceMessages) {
       yield encodePiece({ sample: piece });
       piece = [];

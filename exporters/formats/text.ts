@@ -1,12 +1,14 @@
-// Names are foreign text: a process or a symbol may be called anything. What reaches a line or a picture
-// goes through here first.
+// Names are foreign text: a process or a symbol may be called anything. What reaches a line or a
+// picture goes through here first.
 
 import type { ValueType } from '../../storage/model/stream.js';
 
-// Control characters (line ends too), halves of surrogate pairs, and the marks that make text run backwards.
+// Control characters (line ends too), halves of surrogate pairs, and the
+// marks that make text run backwards.
 const unprintable = /[\p{Cc}\p{Surrogate}\u2028-\u202e\u2066-\u2069\ufffe\uffff]/gu;
 
-/** The text with U+FFFD for each character that would break a line, an XML file or the reading order. */
+/** The text with U+FFFD for each character that would break a line, an
+ *  XML file or the reading order. */
 export function printable(text: string): string {
   return text.replace(unprintable, '\ufffd');
 }

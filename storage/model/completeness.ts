@@ -1,9 +1,10 @@
-// How complete data is. Each flush keeps a header of named, signed, summable counters; this page gives them meaning.
-// A new reason of loss is a new name, not a new format:
+// How complete data is. Each flush keeps a header of named, signed, summable counters; this page
+// gives them meaning. A new reason of loss is a new name, not a new format:
 //   expected, captured, idle, not_fired, lost.REASON      samples, in ticks
 //   recorded, lost.REASON                                 events
 
-/** Name -> sum. Values are integers, |v| < 2^53; `not_fired` may be negative (a late tick takes its period back). */
+/** Name -> sum. Values are integers, |v| < 2^53; `not_fired` may be negative (a late
+ *  tick takes its period back). */
 export type Counters = Readonly<Record<string, number>>;
 
 export function addCounters(into: Record<string, number>, more: Counters): void {
@@ -25,7 +26,10 @@ export interface Completeness {
   readonly brokenBlobs: number;
 }
 
-export function completenessOf(counters: Counters, gaps: { missingBuckets: number; brokenBlobs: number }): Completeness {
+export function completenessOf(
+  counters: Counters,
+  gaps: { missingBuckets: number; brokenBlobs: number },
+): Completeness {
   const lost: Record<string, number> = {};
   let lostSum = 0;
   for (const [name, value] of Object.entries(counters)) {
@@ -37,5 +41,13 @@ export function completenessOf(counters: Counters, gaps: { missingBuckets: numbe
   const idle = counters['idle'] ?? 0;
   const notFired = counters['not_fired'] ?? 0;
   const expected = counters['expected'] ?? captured + idle + notFired + lostSum;
-  return { expected, captured, idle, notFired, lost, unexplained: expected - captured - idle - notFired - lostSum, ...gaps };
+  return {
+    expected,
+    captured,
+    idle,
+    notFired,
+    lost,
+    unexplained: expected - captured - idle - notFired - lostSum,
+    ...gaps,
+  };
 }

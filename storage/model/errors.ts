@@ -1,11 +1,13 @@
-// Operating errors: something outside the program is not as it must be (a full disk, a missing privilege, a file of
-// another program). Each has one row in this table and one paragraph in docs/errors.md; the command line prints
-// message and hint, never a stack trace. Programmers' errors are plain assertions.
+// Operating errors: something outside the program is not as it must be (a full disk, a
+// missing privilege, a file of another program). Each has one row in this table and one
+// paragraph in docs/errors.md; the command line prints message and hint, never a stack trace.
+// Programmers' errors are plain assertions.
 
 /** Code -> what to do by default. The thrower may give a more exact hint. */
 export const operatingErrors = {
   usage: 'See `flamekeeper help`.',
-  'bad-config': 'Correct the line named, or run `flamekeeper config show` to see every option with its default.',
+  'bad-config':
+    'Correct the line named; `flamekeeper config show` prints every option with its default.',
   'no-data': 'Start the daemon with `flamekeeper run`, or name another directory with --data.',
   'empty-window': 'Widen --from and --to; `flamekeeper status` prints what the store holds.',
   'store-foreign': 'Name another directory with --data.',
@@ -15,10 +17,12 @@ export const operatingErrors = {
   'disk-full': 'Free some space, or set store.maxAge lower.',
   'no-privilege': 'Run as root, or give the process CAP_BPF and CAP_PERFMON.',
   'kernel-unsupported': 'See docs/requirements.md for the kernels and options needed.',
-  'kernel-freezes': 'Update the kernel; FLAMEKEEPER_RISK_FREEZE=1 overrides this at the risk of a frozen host.',
+  'kernel-freezes':
+    'Update the kernel; FLAMEKEEPER_RISK_FREEZE=1 overrides this at the risk of a frozen host.',
   'bpf-failed': 'Run again with -v for the whole log of libbpf and the verifier.',
   'library-missing': 'Install the library named; FLAMEKEEPER_LIBBPF names another libbpf.',
-  'daemon-unreachable': 'Is the daemon running, and may you read its socket? See `flamekeeper status`.',
+  'daemon-unreachable':
+    'Is the daemon running, and may you read its socket? See `flamekeeper status`.',
   'output-failed': 'Check the path and the free space of the place you write to.',
 } as const;
 

@@ -1,7 +1,8 @@
-// Functions: what a frame of a stack shows. A function without a name carries the reason and its start in the module,
-// so that a name can be given later.
+// Functions: what a frame of a stack shows. A function without a name carries the reason and its
+// start in the module, so that a name can be given later.
 
-/** What kind of code a frame is. `cut` is no code: it marks, right below the root, that a stack ends early. */
+/** What kind of code a frame is. `cut` is no code: it marks, right below the
+ *  root, that a stack ends early. */
 export type FrameType = 'native' | 'kernel' | 'cut';
 
 /** Why a frame has no name. */
@@ -38,7 +39,8 @@ export interface FunctionInfo {
   readonly file?: string;
   readonly startLine?: number;
   readonly reason?: NameReason;
-  /** Unnamed only: bounds of the symbol or FDE, else the 4 KB page, as an address in the module's file. */
+  /** Unnamed only: bounds of the symbol or FDE, else the 4 KB page, as an
+   *  address in the module's file. */
   readonly start?: number;
   /** The name comes from a symbol without a size, taken to reach to the next one. */
   readonly isGuess?: boolean;
@@ -47,12 +49,14 @@ export interface FunctionInfo {
 export const noModule: Module = { name: '', path: '', buildId: '' };
 export const kernelModule: Module = { name: '[kernel]', path: '[kernel.kallsyms]', buildId: '' };
 
-/** The marker frame of stacks that end early; `reason` is a stack end's text ("frame pointer not plausible"). */
+/** The marker frame of stacks that end early; `reason` is a stack end's text
+ *  ("frame pointer not plausible"). */
 export function cutFunction(reason: string): FunctionInfo {
   return { module: noModule, frameType: 'cut', name: reason };
 }
 
-/** What a person reads for this frame. Unnamed: `[libfoo.so+0x1000]`, or `[unknown]` without a module. */
+/** What a person reads for this frame. Unnamed: `[libfoo.so+0x1000]`, or
+ *  `[unknown]` without a module. */
 export function functionLabel(fn: FunctionInfo): string {
   if (fn.frameType === 'cut') return `[cut: ${fn.name}]`;
   if (fn.name !== '') return fn.name;
@@ -64,6 +68,7 @@ export function functionLabel(fn: FunctionInfo): string {
 
 /** One string per distinct function, for maps. */
 export function functionKey(fn: FunctionInfo): string {
-  const { module, name, file, start } = fn;
-  return `${fn.frameType}\0${module.name}\0${module.buildId}\0${name}\0${file ?? ''}\0${start ?? ''}\0${fn.reason ?? ''}`;
+  const { module, name, file = '', start = '', reason = '' } = fn;
+  const code = `${fn.frameType}\0${module.name}\0${module.buildId}\0${name}`;
+  return `${code}\0${file}\0${start}\0${reason}`;
 }

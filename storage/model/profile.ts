@@ -1,27 +1,31 @@
-// A profile: stacks as a trie with values per series. The one shape in which samples leave the store and enter the
-// exporters.
+// A profile: stacks as a trie with values per series. The one shape in which samples leave the
+// store and enter the exporters.
 //
 //   node      0 (root)   1        2        3
-//   parent    0          0        1        1        parent < child, always: totals are one pass backwards
+//   parent    0          0        1        1        parent < child: totals are one pass backwards
 //   function  -          main     work     idle     index into `functions`
 //
-// A row says: these values were seen with the stack that ends (leaf) at this node, in this series. Stacks that were
-// cut short hang below a node of frame type `cut`, right under the root.
+// A row says: these values were seen with the stack that ends (leaf) at this node, in this series.
+// Stacks that were cut short hang below a node of frame type `cut`, right under the root.
 
 import { assert } from './errors.js';
 import type { FunctionInfo } from './frame.js';
 import { functionKey } from './frame.js';
+import { internInto } from './intern.js';
 import type { SeriesInfo } from './series.js';
 import { seriesKey } from './series.js';
 import type { StreamInfo, ValueType } from './stream.js';
 import { valueTypesOf } from './stream.js';
 
-/** **Shape**: parents and nodeFunctions have one entry a node; rowSeries, rowNodes and each of values one a row.
- *  **Units**: values[i] in valueTypes[i]. **Limits**: nodes < 2^24, rows < 2^31, each sum < 2^53. */
+/** **Shape**: parents and nodeFunctions have one entry a node; rowSeries,
+ *  rowNodes and each of values one a row.
+ *  **Units**: values[i] in valueTypes[i]. **Limits**: nodes < 2^24,
+ *  rows < 2^31, each sum < 2^53. */
 export interface Profile {
   readonly name: string;
   readonly valueTypes: readonly ValueType[];
-  /** One stored count in the last value type's unit; 0 when streams of several periods were merged, or none. */
+  /** One stored count in the last value type's unit; 0 when streams of several
+   *  periods were merged, or none. */
   readonly period: number;
   readonly functions: readonly FunctionInfo[];
   readonly parents: Uint32Array;
@@ -35,7 +39,10 @@ export interface Profile {
 /** Throws (assertion) when one of the invariants above does not hold. */
 export function checkValid(p: Profile): void {
   const nodes = p.parents.length;
-  assert(nodes >= 1 && p.nodeFunctions.length === nodes, 'a profile has a root, and one function a node');
+  assert(
+    nodes >= 1 && p.nodeFunctions.length === nodes,
+    'a profile has a root, and one function a node',
+  );
   assert(p.parents[0] === 0, 'the root is its own parent');
   for (let i = 1; i < nodes; i++) {
     assert(p.parents[i]! < i, 'a parent comes before its child');
@@ -45,9 +52,15 @@ export function checkValid(p: Profile): void {
   }
   assert(p.values.length === p.valueTypes.length, 'one value column a value type');
   const rows = p.rowNodes.length;
-  assert(p.rowSeries.length === rows && p.values.every((v) => v.length === rows), 'columns of equal length');
+  assert(
+    p.rowSeries.length === rows && p.values.every((v) => v.length === rows),
+    'columns of equal length',
+  );
   for (let r = 0; r < rows; r++) {
-    assert(p.rowNodes[r]! < nodes && p.rowSeries[r]! < p.series.length, 'a row names a node and a series that exist');
+    assert(
+      p.rowNodes[r]! < nodes && p.rowSeries[r]! < p.series.length,
+      'a row names a node and a series that exist',
+    );
   }
 }
 
@@ -56,7 +69,8 @@ export function totalOf(p: Profile, valueIndex = 0): number {
   return p.values[valueIndex]!.reduce((sum, v) => sum + v, 0);
 }
 
-/** Value at each node (`self`) and at it and everything below (`total`), of values[valueIndex], summed over series. */
+/** Value at each node (`self`) and at it and everything below (`total`), of
+ *  values[valueIndex], summed over series. */
 export function nodeSums(p: Profile, valueIndex = 0): { self: Float64Array; total: Float64Array } {
   const self = new Float64Array(p.parents.length);
   const values = p.values[valueIndex]!;
@@ -66,7 +80,8 @@ export function nodeSums(p: Profile, valueIndex = 0): { self: Float64Array; tota
   return { self, total };
 }
 
-/** Collects rows into a Profile: interns functions, series and nodes, sums equal rows. The only way to build one by hand. */
+/** Collects rows into a Profile: interns functions, series and nodes, sums equal rows. The
+ *  only way to build one by hand. */
 export class ProfileBuilder {
   readonly #stream: StreamInfo;
   readonly #functions: FunctionInfo[] = [];
@@ -143,14 +158,4 @@ export class ProfileBuilder {
       values: valueTypes.length === 1 ? [counts] : [counts, scaled],
     };
   }
-}
-
-function internInto<T>(ids: Map<string, number>, list: T[], key: string, item: T): number {
-  let id = ids.get(key);
-  if (id === undefined) {
-    id = list.length;
-    list.push(item);
-    ids.set(key, id);
-  }
-  return id;
 }

@@ -1,5 +1,5 @@
-// The one query interface. Files, the daemon's memory behind its socket, and later remote stores implement it:
-// same answer, whoever gives it.
+// The one query interface. Files, the daemon's memory behind its socket, and later remote stores
+// implement it: same answer, whoever gives it.
 
 import type { Completeness } from './completeness.js';
 import type { Profile } from './profile.js';
@@ -11,8 +11,8 @@ export interface Window {
   readonly toUnixNs: bigint;
 }
 
-/** A sample's series must match every part that is given, by any of its values. Matching is exact, except:
- *  `cgroup` also matches what is below it. */
+/** A sample's series must match every part that is given, by any of its values. Matching is exact,
+ *  except: `cgroup` also matches what is below it. */
 export interface Filter {
   readonly comm?: readonly string[];
   readonly pid?: readonly number[];
@@ -49,7 +49,8 @@ export interface EventRecord {
 
 /** What an answer covers: the whole buckets that the window touches. */
 export interface Coverage {
-  /** True start of the first and end of the last bucket read; equal to `asked` start when nothing was. */
+  /** True start of the first bucket read and true end of the last; when none was, both are the
+   *  start of the first bucket asked for. */
   readonly fromUnixNs: bigint;
   readonly toUnixNs: bigint;
   readonly buckets: number;
@@ -89,11 +90,13 @@ export interface StatusAnswer {
   readonly streams: readonly StreamInfo[];
   /** Over the last 5 minutes the store holds, stream cpu. */
   readonly recent?: Coverage;
-  /** What only a running daemon knows: name -> value with its unit last in the name. Absent when read from files. */
+  /** What only a running daemon knows: name -> value with its unit last in the name.
+   *  Absent when read from files. */
   readonly daemon?: Readonly<Record<string, string | number>>;
 }
 
-/** Every method rejects with an OperatingError: `no-data`, `empty-window`, `usage` for a stream that does not exist. */
+/** Every method rejects with an OperatingError: `no-data`, `empty-window`, `usage` for a
+ *  stream that does not exist. */
 export interface Query {
   aggregate(request: AggregateRequest): Promise<AggregateAnswer>;
   events(request: EventsRequest): Promise<EventsAnswer>;

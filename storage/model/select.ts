@@ -1,4 +1,5 @@
-// Selections on a profile that the store's filter cannot make, since they ask for frames and not for series.
+// Selections on a profile that the store's filter cannot make, since they ask
+// for frames and not for series.
 
 import type { FunctionInfo } from './frame.js';
 import { functionLabel } from './frame.js';
@@ -27,7 +28,9 @@ export function selectProfile(profile: Profile, selection: Selection): Profile {
   for (let i = parents.length - 1; i > 0; i--) if (usedNodes[i] === 1) usedNodes[parents[i]!] = 1;
   usedNodes[0] = 1;
   const usedFunctions = new Uint8Array(profile.functions.length);
-  for (let i = 1; i < parents.length; i++) if (usedNodes[i] === 1) usedFunctions[nodeFunctions[i]!] = 1;
+  for (let i = 1; i < parents.length; i++) {
+    if (usedNodes[i] === 1) usedFunctions[nodeFunctions[i]!] = 1;
+  }
 
   const newNodes = numberUsed(usedNodes);
   const newFunctions = numberUsed(usedFunctions);

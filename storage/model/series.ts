@@ -1,7 +1,8 @@
 // What samples are kept apart by.
 
 export interface SeriesInfo {
-  /** tgid as a user types it; 0 when short-lived processes of one executable were folded together. */
+  /** tgid as a user types it; 0 when short-lived processes of one
+   *  executable were folded together. */
   readonly pid: number;
   /** Start of the program image, unix ms; 0 when folded. */
   readonly startUnixMs: number;

@@ -1,5 +1,5 @@
-// Stacks as a trie: walking it, and how complete its stacks are. Everything runs in loops, not recursion:
-// a stack is as deep as a store's file says.
+// Stacks as a trie: walking it, and how complete its stacks are. Everything runs in loops, not
+// recursion: a stack is as deep as a store's file says.
 
 import type { Profile } from './profile.js';
 import { nodeSums } from './profile.js';

@@ -1,5 +1,5 @@
-// A stream is one kind of kept data. Its registration in the dictionary says all a reader needs to decode it, so that
-// a new sample type, histogram or event needs no new file format.
+// A stream is one kind of kept data. Its registration in the dictionary says all a reader needs to
+// decode it, so that a new sample type, histogram or event needs no new file format.
 
 export type StreamKind = 'samples' | 'histogram' | 'counter' | 'gauge' | 'event';
 
@@ -9,7 +9,8 @@ export interface ValueType {
   readonly unit: string;
 }
 
-/** One column of an event stream. A `string` is text; a `number` is an integer below 2^53, or -1 for unknown. */
+/** One column of an event stream. A `string` is text; a `number` is an integer
+ *  below 2^53, or -1 for unknown. */
 export interface FieldInfo {
   readonly name: string;
   readonly type: 'number' | 'string';
@@ -17,26 +18,37 @@ export interface FieldInfo {
   readonly unit?: string;
 }
 
-/** Two streams are the same when every field is equal: another period makes another stream of the same name. */
+/** Two streams are the same when every field is equal: another period makes
+ *  another stream of the same name. */
 export interface StreamInfo {
   /** Asked for by `--type`: cpu, page-faults, exec. */
   readonly name: string;
   readonly kind: StreamKind;
   /** What the stored integer counts. */
   readonly valueType: ValueType;
-  /** samples only: one stored count stands for this much of `period.unit` (cpu, nanoseconds, 1e9/Hz). */
+  /** samples only: one stored count stands for this much of `period.unit`
+   *  (cpu, nanoseconds, 1e9/Hz). */
   readonly period?: ValueType & { readonly value: number };
   /** event only: the columns, in stored order. */
   readonly fields?: readonly FieldInfo[];
 }
 
-/** The values an answer has for one stored count: the count itself, then what its period makes of it. */
+/** The values an answer has for one stored count: the count itself, then
+ *  what its period makes of it. */
 export function valueTypesOf(stream: StreamInfo): readonly ValueType[] {
   const { period } = stream;
-  return period === undefined ? [stream.valueType] : [stream.valueType, { type: period.type, unit: period.unit }];
+  return period === undefined
+    ? [stream.valueType]
+    : [stream.valueType, { type: period.type, unit: period.unit }];
 }
 
 /** One string per distinct stream, for maps. */
 export function streamKey(stream: StreamInfo): string {
-  return JSON.stringify([stream.name, stream.kind, stream.valueType, stream.period ?? null, stream.fields ?? null]);
+  return JSON.stringify([
+    stream.name,
+    stream.kind,
+    stream.valueType,
+    stream.period ?? null,
+    stream.fields ?? null,
+  ]);
 }

@@ -1,7 +1,8 @@
-// The table of functions: self is the value at the leaf, total the value anywhere on the stack, once
-// under recursion.
+// The table of functions: self is the value at the leaf, total the value anywhere on
+// the stack, once under recursion.
 
 import { functionLabel } from './frame.js';
+import { internInto } from './intern.js';
 import type { Profile } from './profile.js';
 import { nodeSums } from './profile.js';
 import { linkChildren, noFramesLabel, nodeDepths, preorder } from './stacks.js';
@@ -20,8 +21,10 @@ export interface TopOptions {
   readonly sortBy: 'self' | 'total';
 }
 
-/** Functions merged by (module name, label), the largest first; `total` is that of the whole profile.
- *  **Units**: of valueTypes[valueIndex]. Cut markers are no rows; stacks without any frame are one. */
+/** Functions merged by (module name, label), the largest first;
+ *  `total` is that of the whole profile.
+ *  **Units**: of valueTypes[valueIndex]. Cut markers are no rows;
+ *  stacks without any frame are one. */
 export function topOf(profile: Profile, options: TopOptions): { rows: TopRow[]; total: number } {
   const { groups, groupOf } = groupFunctions(profile);
   const sums = nodeSums(profile, options.valueIndex);
@@ -54,13 +57,8 @@ function groupFunctions(profile: Profile): { groups: Group[]; groupOf: Uint32Arr
   const groupOf = Uint32Array.from(profile.functions, (fn) => {
     if (fn.frameType === 'cut') return 0;
     const label = functionLabel(fn);
-    const key = `${fn.module.name}\0${label}`;
-    let id = ids.get(key);
-    if (id === undefined) {
-      id = groups.push({ label, moduleName: fn.module.name, self: 0, total: 0 }) - 1;
-      ids.set(key, id);
-    }
-    return id;
+    const group = { label, moduleName: fn.module.name, self: 0, total: 0 };
+    return internInto(ids, groups, `${fn.module.name}\0${label}`, group);
   });
   return { groups, groupOf };
 }

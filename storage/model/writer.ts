@@ -1,4 +1,5 @@
-// How data enters the store: one FlushWriter a flush, committed in one transaction, acknowledged by commit() returning.
+// How data enters the store: one FlushWriter a flush, committed in one transaction,
+// acknowledged by commit() returning.
 
 import type { Counters } from './completeness.js';
 import type { FunctionInfo } from './frame.js';
@@ -11,8 +12,9 @@ export interface FlushSpan {
   readonly endUnixNs: bigint;
 }
 
-/** Events of one stream in columns. **Shape**: timesNs and each column have one entry an event; columns in the order of
- *  the stream's fields. **Units**: timesNs relative to the flush's startUnixNs (may be negative), exact integers. */
+/** Events of one stream in columns. **Shape**: timesNs and each column have one entry an event;
+ *  columns in the order of the stream's fields. **Units**: timesNs relative to the flush's
+ *  startUnixNs (may be negative), exact integers. */
 export interface EventColumns {
   readonly timesNs: Float64Array;
   readonly columns: readonly (Float64Array | readonly string[])[];
@@ -30,10 +32,12 @@ export interface FlushWriter {
   sample(stream: number, series: number, node: number, count: number): void;
   /** Appends events. */
   events(stream: number, events: EventColumns): void;
-  /** Adds to the stream's header of this bucket. A stream with a header and no rows is still written. */
+  /** Adds to the stream's header of this bucket. A stream with a header
+   *  and no rows is still written. */
   header(stream: number, counters: Counters): void;
-  /** Writes everything in one transaction, durable when it returns. On a full disk it frees the oldest segments, else
-   *  keeps the flush merged in memory (bounded) for the next commit and says so. **Errors**: `store-failed`. */
+  /** Writes everything in one transaction, durable when it returns. On a full disk it frees the
+   *  oldest segments, else keeps the flush merged in memory (bounded) for the next commit and says
+   *  so. **Errors**: `store-failed`. */
   commit(): CommitResult;
 }
 

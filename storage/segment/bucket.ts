@@ -1,5 +1,5 @@
-// Buckets of time: 10 s, aligned to the unix clock, numbered from 1970. And the header that each stream
-// keeps for each bucket: when its data truly began and ended, and its counters.
+// Buckets of time: 10 s, aligned to the unix clock, numbered from 1970. And the header that each
+// stream keeps for each bucket: when its data truly began and ended, and its counters.
 
 import type { Counters } from '../model/completeness.js';
 import { BrokenBlob, ByteReader, ByteWriter, decoding } from './bytes.js';
@@ -61,16 +61,26 @@ export function decodeHeader(bytes: Uint8Array | undefined): BucketHeader {
 }
 
 /** True times of a bucket of this number. */
-export function headerSpan(bucket: number, header: BucketHeader): { fromUnixNs: bigint; toUnixNs: bigint } {
+export function headerSpan(
+  bucket: number,
+  header: BucketHeader,
+): { fromUnixNs: bigint; toUnixNs: bigint } {
   const start = bucketStartUnixNs(bucket);
   return { fromUnixNs: start + BigInt(header.startNs), toUnixNs: start + BigInt(header.endNs) };
 }
 
 /** Header of one flush. A span of more than 100 days is taken for a clock that jumped, and cut. */
-export function headerOf(bucket: number, span: { startUnixNs: bigint; endUnixNs: bigint }): BucketHeader {
+export function headerOf(
+  bucket: number,
+  span: { startUnixNs: bigint; endUnixNs: bigint },
+): BucketHeader {
   const start = bucketStartUnixNs(bucket);
   const startNs = clamp(Number(span.startUnixNs - start));
-  return { startNs, endNs: Math.max(startNs, clamp(Number(span.endUnixNs - start))), counters: new Map() };
+  return {
+    startNs,
+    endNs: Math.max(startNs, clamp(Number(span.endUnixNs - start))),
+    counters: new Map(),
+  };
 }
 
 function clamp(ns: number): number {

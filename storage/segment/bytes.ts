@@ -1,6 +1,7 @@
-// Varints: LEB128, 7 bits a byte, low bits first. Unsigned values and magnitudes go to 2^53 - 1; a signed
-// value keeps its sign in the lowest bit of the first byte, so that no 54th bit is needed. Readers bound
-// everything and throw BrokenBlob, which `decoding` turns into undefined at the edge of each decoder.
+// Varints: LEB128, 7 bits a byte, low bits first. Unsigned values and magnitudes are below 2^53; a
+// signed value keeps its sign in the lowest bit of the first byte, so that no 54th bit is needed.
+// Readers bound everything and throw BrokenBlob, which `decoding` turns into undefined at the edge
+// of each decoder.
 
 /** The bytes at hand are not what they should be. Never leaves this folder. */
 export class BrokenBlob extends Error {}

@@ -1,5 +1,5 @@
-// How functions and modules, series, streams and counter names stand in dictionary chunks. Everything read
-// is checked item by item; what a later writer added is left out, never trusted.
+// How functions and modules, series, streams and counter names stand in dictionary chunks.
+// Everything read is checked item by item; what a later writer added is left out, never trusted.
 
 import type { FrameType, FunctionInfo, Module, NameReason } from '../model/frame.js';
 import { functionKey } from '../model/frame.js';
@@ -15,7 +15,11 @@ import { decodeArray, decodeInteger, decodeObject, decodeString } from './intern
 export type CodeEntry = Module | FunctionInfo;
 
 export const lostModule: Module = { name: '(lost)', path: '', buildId: '' };
-export const lostFunction: FunctionInfo = { module: lostModule, frameType: 'native', name: '(lost)' };
+export const lostFunction: FunctionInfo = {
+  module: lostModule,
+  frameType: 'native',
+  name: '(lost)',
+};
 export const lostSeries: SeriesInfo = {
   pid: 0,
   startUnixMs: 0,
@@ -121,7 +125,9 @@ function decodeValueType(json: unknown): ValueType {
 
 function decodePeriod(json: unknown): ValueType & { value: number } {
   const { value } = decodeObject(json);
-  if (typeof value !== 'number' || !Number.isFinite(value)) throw new BrokenBlob('a period is a number');
+  if (typeof value !== 'number' || !Number.isFinite(value)) {
+    throw new BrokenBlob('a period is a number');
+  }
   return { ...decodeValueType(json), value };
 }
 
@@ -131,7 +137,11 @@ function decodeFields(json: unknown): FieldInfo[] {
   return fields.map((field) => {
     const { name, type, unit } = decodeObject(field);
     if (type !== 'number' && type !== 'string') throw new BrokenBlob('not a type of field');
-    return { name: decodeString(name), type, ...(unit === undefined ? {} : { unit: decodeString(unit) }) };
+    return {
+      name: decodeString(name),
+      type,
+      ...(unit === undefined ? {} : { unit: decodeString(unit) }),
+    };
   });
 }
 

@@ -1,6 +1,6 @@
-// The dictionary of one segment: what the ids in its blobs mean. It grows in memory and is kept as appended
-// chunks, each with the ids since the last commit; the watermark moves only when the transaction that wrote
-// them has committed.
+// The dictionary of one segment: what the ids in its blobs mean. It grows in memory and is kept as
+// appended chunks, each with the ids since the last commit; the watermark moves only when the
+// transaction that wrote them has committed.
 
 import { assert } from '../model/errors.js';
 import type { FunctionInfo, Module } from '../model/frame.js';
@@ -42,8 +42,8 @@ export class Dictionary {
   /** The symbolizer gives the same object again and again. */
   readonly #functionIds = new WeakMap<FunctionInfo, number>();
 
-  /** Reads chunks in the order of their rows. A broken one leaves a hole that answers `(lost)`; it is counted,
-   *  and so is one that does not begin where the one before ended. */
+  /** Reads chunks in the order of their rows. A broken one leaves a hole that answers `(lost)`; it
+   *  is counted, and so is one that does not begin where the one before ended. */
   static load(chunks: Iterable<Chunk>): { dictionary: Dictionary; brokenChunks: number } {
     const dictionary = new Dictionary();
     const ends = new Map<number, number>();
@@ -100,7 +100,9 @@ export class Dictionary {
     const chunks: Chunk[] = [];
     for (const [kind, size, encode] of this.#parts()) {
       const first = this.#saved.get(kind) ?? firstId(kind);
-      if (size > first) chunks.push({ kind, first, n: size - first, data: encodeEnvelope(encode(first)) });
+      if (size > first) {
+        chunks.push({ kind, first, n: size - first, data: encodeEnvelope(encode(first)) });
+      }
     }
     return chunks;
   }
@@ -116,7 +118,11 @@ export class Dictionary {
       [chunkKinds.nodes, this.trie.size, (first) => this.trie.encodeFrom(first)],
       [chunkKinds.series, this.series.size, (first) => [this.series.encodeFrom(first)]],
       [chunkKinds.streams, this.streams.size, (first) => [this.streams.encodeFrom(first)]],
-      [chunkKinds.counterNames, this.counterNames.size, (first) => [this.counterNames.encodeFrom(first)]],
+      [
+        chunkKinds.counterNames,
+        this.counterNames.size,
+        (first) => [this.counterNames.encodeFrom(first)],
+      ],
     ];
   }
 

@@ -1,7 +1,8 @@
-// The envelope of every blob: a checksum over named-by-position streams, each with its own compression.
+// The envelope of every blob: a checksum over named-by-position streams,
+// each with its own compression.
 //
-//   u8 version = 1 | u8 nStreams | u32le crc32 of all that follows | u32le length[nStreams] | streams
-//   stream: u8 codec | payload          codec 0 raw, 2 brotli; 1 and 3 are kept for deflate and zstd
+//   u8 version = 1 | u8 nStreams | u32le crc32 of what follows | u32le length[nStreams] | streams
+//   stream: u8 codec | payload         codec 0 raw, 2 brotli; 1 and 3 are kept for deflate and zstd
 
 import { brotliCompressSync, brotliDecompressSync, constants, crc32 } from 'node:zlib';
 import { assert } from '../model/errors.js';
@@ -13,7 +14,7 @@ const headBytes = 6;
 /** Below this many bytes compression is not tried. */
 const minCompressBytes = 48;
 /** A stream that claims to be longer than this once decompressed is broken. */
-export const maxStreamBytes = 64 * 2 ** 20;
+const maxStreamBytes = 64 * 2 ** 20;
 const maxStreams = 255;
 
 export function encodeEnvelope(streams: readonly Uint8Array[]): Buffer {
@@ -33,10 +34,12 @@ export function encodeEnvelope(streams: readonly Uint8Array[]): Buffer {
   return blob;
 }
 
-/** The streams of a blob, decompressed; undefined when it is broken, of a version not known here, or no
- *  blob at all (a damaged page may give any type of column). **Limits**: 64 MiB a stream. */
+/** The streams of a blob, decompressed; undefined when it is broken, of a version not known here,
+ *  or no blob at all (a damaged page may give any type of column). **Limits**: 64 MiB a stream. */
 export function decodeEnvelope(blob: unknown): Uint8Array[] | undefined {
-  if (!(blob instanceof Uint8Array) || blob.length < headBytes || blob[0] !== version) return undefined;
+  if (!(blob instanceof Uint8Array) || blob.length < headBytes || blob[0] !== version) {
+    return undefined;
+  }
   const view = new DataView(blob.buffer, blob.byteOffset, blob.length);
   const count = view.getUint8(1);
   if (blob.length < headBytes + 4 * count) return undefined;

@@ -25,8 +25,8 @@ export class Interned<T> {
     return this.items.length;
   }
 
-  /** The id of an equal item. When there is none a copy is kept that equals what a reader of the chunk
-   *  will get. */
+  /** The id of an equal item. When there is none a copy is kept that equals what a
+   *  reader of the chunk will get. */
   idOf(item: T): number {
     const ids = (this.#ids ??= this.#indexItems());
     const key = this.#codec.key(item);
@@ -46,7 +46,8 @@ export class Interned<T> {
     return Buffer.from(JSON.stringify(json));
   }
 
-  /** Puts a chunk at its place, wherever that is. False (or BrokenBlob) when it is broken: its ids are lost. */
+  /** Puts a chunk at its place, wherever that is. False (or BrokenBlob) when it
+   *  is broken: its ids are lost. */
   load(first: number, count: number, streams: readonly Uint8Array[]): boolean {
     const json = parseJsonArray(streams[0]);
     if (json === undefined || json.length !== count) return false;
@@ -70,7 +71,9 @@ export class Interned<T> {
 export function parseJsonArray(bytes: Uint8Array | undefined): unknown[] | undefined {
   if (bytes === undefined) return undefined;
   try {
-    const json: unknown = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString());
+    const json: unknown = JSON.parse(
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString(),
+    );
     return Array.isArray(json) ? json : undefined;
   } catch {
     return undefined;

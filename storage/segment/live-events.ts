@@ -1,10 +1,11 @@
-// The events of one stream in one bucket, and their blob. Their order never changes and later flushes only
-// append, so that (bucket, position) stays a valid cursor while the bucket is still being rewritten.
+// The events of one stream in one bucket, and their blob. Their order never changes and
+// later flushes only append, so that (bucket, position) stays a valid cursor while the
+// bucket is still being rewritten.
 //
 //   header | time - previous time an event | one stream a field | strings, a JSON array
 //
-// Times are ns from the bucket's start. A number column holds signed varints, a string column indices into
-// the strings.
+// Times are ns from the bucket's start. A number column holds signed varints, a string
+// column indices into the strings.
 
 import { assert } from '../model/errors.js';
 import type { EventColumns } from '../model/writer.js';
@@ -15,15 +16,16 @@ import { BrokenBlob, ByteReader, ByteWriter, decoding } from './bytes.js';
 import { decodeEnvelope, encodeEnvelope } from './envelope.js';
 import { decodeString, parseJsonArray } from './interned.js';
 
-/** Events kept in one bucket of one stream, and the UTF-16 units of their distinct strings. */
+/** Events kept in one bucket of one stream, and UTF-16 units of their distinct strings. */
 export const maxEvents = 2 ** 18;
-export const maxTextUnits = 2 ** 23;
+const maxTextUnits = 2 ** 23;
 /** Longer strings are cut. */
 const maxStringUnits = 2 ** 14;
 /** Distance of an event from its bucket; a clock that jumped further is cut here. */
 const maxTimeNs = 2 ** 52 - 1;
 
-/** **Shape**: times and each column have one entry an event; string columns hold indices into `strings`. */
+/** **Shape**: times and each column have one entry an event; string columns
+ *  hold indices into `strings`. */
 export interface EventRows {
   readonly header: BucketHeader;
   readonly times: readonly number[];
@@ -59,8 +61,8 @@ export class LiveEvents {
     return this.#times.length * 8 * (this.fields.length + 1) + 2 * this.#textUnits;
   }
 
-  /** Appends events in the order of their times; `offsetNs` is added to each. Returns how many found no
-   *  room. */
+  /** Appends events in the order of their times; `offsetNs` is added to each.
+   *  Returns how many found no room. */
   add(events: EventColumns, offsetNs: number): number {
     const { timesNs, columns } = events;
     assert(columns.length === this.fields.length, 'events have one column a field');
@@ -147,12 +149,18 @@ export class LiveEvents {
 }
 
 /** Events of a blob; undefined when it is broken. */
-export function decodeEvents(blob: Uint8Array, fields: readonly FieldInfo[]): EventRows | undefined {
+export function decodeEvents(
+  blob: Uint8Array,
+  fields: readonly FieldInfo[],
+): EventRows | undefined {
   const streams = decodeEnvelope(blob);
   return streams && decoding(() => decodeEventStreams(streams, fields));
 }
 
-function decodeEventStreams(streams: readonly Uint8Array[], fields: readonly FieldInfo[]): EventRows {
+function decodeEventStreams(
+  streams: readonly Uint8Array[],
+  fields: readonly FieldInfo[],
+): EventRows {
   const timeBytes = streams[1];
   const strings = parseJsonArray(streams[fields.length + 2])?.map(decodeString);
   if (timeBytes === undefined || strings === undefined) throw new BrokenBlob('a stream is missing');

@@ -1,9 +1,10 @@
-// The samples of one stream in one bucket, and their blob. Hot: one number key a row, typed arrays when read.
+// The samples of one stream in one bucket, and their blob. Hot: one number key
+// a row, typed arrays when read.
 //
-//   header | directory: (series - previous, rows) a series | node - previous a row | count - 1 a row
+//   header | a series: series - previous, rows | a row: node - previous | a row: count - 1
 //
-// Rows are sorted by series, then node; the series before the first is -1, the node before a series' first
-// is 0.
+// Rows are sorted by series, then node; the series before the first is -1, the
+// node before a series' first is 0.
 
 import type { BucketHeader } from './bucket.js';
 import { decodeHeader, encodeHeader, mergeHeaders } from './bucket.js';
@@ -42,7 +43,9 @@ export class LiveSamples {
 
   merge(more: LiveSamples): void {
     this.header = mergeHeaders(this.header, more.header);
-    for (const [key, count] of more.#counts) this.#counts.set(key, (this.#counts.get(key) ?? 0) + count);
+    for (const [key, count] of more.#counts) {
+      this.#counts.set(key, (this.#counts.get(key) ?? 0) + count);
+    }
   }
 
   encode(): Buffer {
@@ -64,7 +67,12 @@ export class LiveSamples {
       directory.unsigned(i - begin);
       series = next;
     }
-    return encodeEnvelope([encodeHeader(this.header), directory.finish(), nodes.finish(), counts.finish()]);
+    return encodeEnvelope([
+      encodeHeader(this.header),
+      directory.finish(),
+      nodes.finish(),
+      counts.finish(),
+    ]);
   }
 }
 
@@ -78,8 +86,8 @@ export interface SampleRows {
   readonly counts: Float64Array;
 }
 
-/** Rows of a blob; undefined when it is broken. **Limits**: node < 2^24, series < 2^24; a row takes two
- *  bytes or more. */
+/** Rows of a blob; undefined when it is broken. **Limits**: node < 2^24, series < 2^24; a
+ *  row takes two bytes or more. */
 export function decodeSamples(blob: Uint8Array): SampleRows | undefined {
   const streams = decodeEnvelope(blob);
   return streams && decoding(() => decodeSampleStreams(streams));
@@ -100,7 +108,9 @@ function decodeSampleStreams(streams: readonly Uint8Array[]): SampleRows {
     previous += delta;
     const count = directory.unsigned();
     rows += count;
-    if (delta < 1 || previous >= nodeRange) throw new BrokenBlob('series ascend and are below 2^24');
+    if (delta < 1 || previous >= nodeRange) {
+      throw new BrokenBlob('series ascend and are below 2^24');
+    }
     if (count < 1 || rows > nodeBytes.length || rows > countBytes.length) {
       throw new BrokenBlob('a directory counts the rows that are there');
     }
@@ -120,7 +130,9 @@ function decodeSampleStreams(streams: readonly Uint8Array[]): SampleRows {
       counts[row] = countReader.unsigned() + 1;
     }
   }
-  if (!nodeReader.isAtEnd || !countReader.isAtEnd) throw new BrokenBlob('a column ends with its rows');
+  if (!nodeReader.isAtEnd || !countReader.isAtEnd) {
+    throw new BrokenBlob('a column ends with its rows');
+  }
   return { header, series, seriesRows, nodes, counts };
 }
 

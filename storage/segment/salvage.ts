@@ -1,5 +1,5 @@
-// Reading rows of a table whose pages may be damaged. The fast way is one statement; when SQLite stumbles,
-// the ids are listed from both ends up to the damage, and rows are read one by one.
+// Reading rows of a table whose pages may be damaged. The fast way is one statement; when SQLite
+// stumbles, the ids are listed from both ends up to the damage, and rows are read one by one.
 
 import type { Db } from './schema.js';
 import { isBroken } from './schema.js';
@@ -22,7 +22,10 @@ export function readRows<Row>(db: Db, columns: string, range: RowRange): Salvage
   const where = `id BETWEEN ? AND ? AND ${range.where ?? 'TRUE'}`;
   const select = `SELECT ${columns} FROM ${range.table} WHERE ${where}`;
   try {
-    return { rows: db.prepare(`${select} ORDER BY id`).all(range.first, range.last) as Row[], broken: 0 };
+    return {
+      rows: db.prepare(`${select} ORDER BY id`).all(range.first, range.last) as Row[],
+      broken: 0,
+    };
   } catch (error) {
     if (!isBroken(error)) throw error;
   }
@@ -42,12 +45,27 @@ export function readRows<Row>(db: Db, columns: string, range: RowRange): Salvage
   return { rows, broken };
 }
 
+/** The highest id of a range, as far as it can be read; not certain when damage may hide a higher
+ *  one. */
+export function lastId(db: Db, range: RowRange): { id: number | undefined; isCertain: boolean } {
+  const { table, first, last } = range;
+  try {
+    const select = db.prepare(`SELECT max(id) FROM ${table} WHERE id BETWEEN ? AND ?`).pluck();
+    return { id: (select.get(first, last) as number | null) ?? undefined, isCertain: true };
+  } catch (error) {
+    if (!isBroken(error)) throw error;
+  }
+  return { id: listIds(db, range).ids.at(-1), isCertain: false };
+}
+
 function listIds(db: Db, { table, first, last }: RowRange): { ids: number[]; isCutShort: boolean } {
   const ids = new Set<number>();
   let isCutShort = false;
   for (const order of ['ASC', 'DESC']) {
     try {
-      const list = db.prepare(`SELECT id FROM ${table} WHERE id BETWEEN ? AND ? ORDER BY id ${order}`);
+      const list = db.prepare(
+        `SELECT id FROM ${table} WHERE id BETWEEN ? AND ? ORDER BY id ${order}`,
+      );
       for (const id of list.pluck().iterate(first, last)) ids.add(id as number);
     } catch (error) {
       if (!isBroken(error)) throw error;

@@ -1,5 +1,5 @@
-// The SQLite side of a segment: its tables, its marks in the file header, and what SQLite's errors mean for
-// us.
+// The SQLite side of a segment: its tables, its marks in the file header, and
+// what SQLite's errors mean for us.
 
 import Database from 'better-sqlite3';
 
@@ -15,7 +15,8 @@ export const idRange = 2 ** 32;
 export const schema = `
 CREATE TABLE meta(k TEXT PRIMARY KEY, v) WITHOUT ROWID;
 CREATE TABLE dict(
-  id INTEGER PRIMARY KEY, kind INT NOT NULL, first INT NOT NULL, n INT NOT NULL, data BLOB NOT NULL);
+  id INTEGER PRIMARY KEY, kind INT NOT NULL, first INT NOT NULL, n INT NOT NULL,
+  data BLOB NOT NULL);
 CREATE TABLE live(id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE block(
   id INTEGER PRIMARY KEY, rows INT NOT NULL, samples INT NOT NULL, data BLOB NOT NULL);
@@ -50,7 +51,8 @@ export function isBroken(error: unknown): boolean {
 
 /** SQLite's or the system's complaint about the world outside, as opposed to a mistake of ours. */
 export function isOutside(error: unknown): boolean {
-  const ofSqlite = /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|CORRUPT|NOTADB|PERM|AUTH|NOLFS|PROTOCOL)/;
+  const ofSqlite =
+    /^SQLITE_(FULL|IOERR|CANTOPEN|READONLY|BUSY|CORRUPT|NOTADB|PERM|AUTH|NOLFS|PROTOCOL)/;
   const ofSystem = /^E[A-Z0-9]+$/;
   const code = errorCode(error);
   return ofSqlite.test(code) || ofSystem.test(code);

@@ -1,5 +1,5 @@
-// Names of segment files: seg-<start, UTC>-<n>.db. n counts up through the life of the directory, so that
-// it orders segments by age even after the clock was set back.
+// Names of segment files: seg-<start, UTC>-<n>.db. n counts up through the life of the directory,
+// so that it orders segments by age even after the clock was set back.
 
 import { bucketNs, bucketOf, bucketStartUnixNs } from './bucket.js';
 
@@ -35,10 +35,13 @@ export function parseSegmentName(fileName: string): SegmentName | undefined {
   return { fileName, startBucket: bucketOf(BigInt(unixMs) * 1_000_000n), n };
 }
 
-/** The segments that may hold data of these buckets: a segment ends with its UTC day, or a day later
- *  when the disk was too full to begin the next. */
+/** The segments that may hold data of these buckets: a segment ends with its UTC day, or a day
+ *  later when the disk was too full to begin the next. */
 export function mayHold(name: SegmentName, range: { first: number; last: number }): boolean {
-  return name.startBucket <= range.last && range.first < dayEndBucket(name.startBucket) + msPerDay / 10_000;
+  return (
+    name.startBucket <= range.last &&
+    range.first < dayEndBucket(name.startBucket) + msPerDay / 10_000
+  );
 }
 
 /** First bucket of the next UTC day. */

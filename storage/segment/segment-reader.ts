@@ -1,14 +1,23 @@
-// One segment opened for reading: never writes a byte of it, whether a daemon has it open, closed it
-// cleanly or was killed. Blobs are copied out inside one read transaction and decoded after it.
+// One segment opened for reading: never writes a byte of it, whether a daemon has it open, closed
+// it cleanly or was killed. Blobs are copied out inside one read transaction and decoded after it.
 
 import Database from 'better-sqlite3';
-import { closeSync, copyFileSync, existsSync, mkdtempSync, openSync, readSync, rmSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { maxBucket } from './bucket.js';
 import type { Chunk } from './dictionary.js';
 import { chunkKinds, Dictionary } from './dictionary.js';
-import { readRows } from './salvage.js';
+import type { RowRange } from './salvage.js';
+import { lastId, readRows } from './salvage.js';
 import type { Db, FileClass } from './schema.js';
 import { classify, errorCode, idRange } from './schema.js';
 import type { SegmentName } from './segment-name.js';
@@ -34,8 +43,8 @@ export interface DictionaryRows {
   readonly broken: number;
 }
 
-/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at all
- *  gives its class instead. **Errors**: SQLite's own, `ENOENT`. */
+/** Runs `read` on the segment in one read transaction. What is not ours, newer or no SQLite file at
+ *  all gives its class instead. **Errors**: SQLite's own, `ENOENT`. */
 export function readSegment<T>(
   path: string,
   name: SegmentName,
@@ -49,7 +58,11 @@ export function readSegment<T>(
   return readCopy(path, name, read);
 }
 
-function readFile<T>(path: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
+function readFile<T>(
+  path: string,
+  name: SegmentName,
+  read: (segment: SegmentReader) => T,
+): T | FileClass {
   const db = new Database(path, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
   try {
     const fileClass = classify(db);
@@ -62,10 +75,14 @@ function readFile<T>(path: string, name: SegmentName, read: (segment: SegmentRea
   }
 }
 
-/** What SQLite cannot read without writing beside it is read from a private copy: a WAL file without its
- *  log (a copy, mostly), and one whose daemon was killed between the two journal modes, which leaves a
- *  journal to roll back. */
-function readCopy<T>(path: string, name: SegmentName, read: (segment: SegmentReader) => T): T | FileClass {
+/** What SQLite cannot read without writing beside it is read from a private copy: a WAL file
+ *  without its log (a copy, mostly), and one whose daemon was killed between the two journal modes,
+ *  which leaves a journal to roll back. */
+function readCopy<T>(
+  path: string,
+  name: SegmentName,
+  read: (segment: SegmentReader) => T,
+): T | FileClass {
   const dir = mkdtempSync(join(tmpdir(), 'flamekeeper-'));
   try {
     const copy = join(dir, name.fileName);
@@ -84,7 +101,8 @@ function readCopy<T>(path: string, name: SegmentName, read: (segment: SegmentRea
   }
 }
 
-/** Only for files that this process has not open: closing any descriptor drops all POSIX locks on a file. */
+/** Only for files that this process has not open: closing any descriptor
+ *  drops all POSIX locks on a file. */
 function isWalWithoutLog(path: string): boolean {
   if (existsSync(`${path}-wal`)) return false;
   const head = Buffer.alloc(20);
@@ -126,34 +144,44 @@ export class SegmentReader {
   live(stream: number, range: { first: number; last: number }): LiveBlobs {
     const ids = { table: 'live', ...this.#ids(stream, range) } as const;
     const { rows, broken } = readRows<{ id: number; data: Buffer }>(this.#db, 'id, data', ids);
-    const blobs = rows.map(({ id, data }) => ({ bucket: this.#startBucket + (id % idRange), data }));
+    const blobs = rows.map(({ id, data }) => ({
+      bucket: this.#startBucket + (id % idRange),
+      data,
+    }));
     return { blobs, broken };
   }
 
-  /** Buckets that have a row of any of these streams, in order. */
+  /** Buckets that have a readable row of any of these streams, in order. */
   buckets(streams: readonly number[]): number[] {
-    const select = this.#db.prepare('SELECT id FROM live WHERE id BETWEEN ? AND ?').pluck();
     const buckets = new Set<number>();
     for (const stream of streams) {
-      const { first, last } = this.#ids(stream, { first: 0, last: maxBucket });
-      for (const id of select.all(first, last)) buckets.add(this.#startBucket + ((id as number) % idRange));
+      const { rows } = readRows<{ id: number }>(this.#db, 'id', this.#allOf(stream));
+      for (const { id } of rows) buckets.add(this.#startBucket + (id % idRange));
     }
     return [...buckets].sort((a, b) => a - b);
   }
 
-  /** The last bucket with a row; undefined when there is none. */
-  lastBucket(streams: readonly number[]): number | undefined {
-    const select = this.#db.prepare('SELECT max(id) FROM live WHERE id BETWEEN ? AND ?').pluck();
-    const lasts = streams.flatMap((stream) => {
-      const { first, last } = this.#ids(stream, { first: 0, last: maxBucket });
-      const id = select.get(first, last) as number | null;
-      return id === null ? [] : [this.#startBucket + (id % idRange)];
-    });
-    return lasts.length === 0 ? undefined : Math.max(...lasts);
+  /** The last bucket with a row of any of these streams; undefined when there is none. Not certain
+   *  when damage may hide a later one. */
+  lastBucket(streams: readonly number[]): { bucket: number | undefined; isCertain: boolean } {
+    let bucket: number | undefined;
+    let isCertain = true;
+    for (const stream of streams) {
+      const last = lastId(this.#db, this.#allOf(stream));
+      isCertain &&= last.isCertain;
+      if (last.id === undefined) continue;
+      bucket = Math.max(bucket ?? 0, this.#startBucket + (last.id % idRange));
+    }
+    return { bucket, isCertain };
+  }
+
+  #allOf(stream: number): RowRange {
+    return { table: 'live', ...this.#ids(stream, { first: 0, last: maxBucket }) };
   }
 
   #ids(stream: number, range: { first: number; last: number }): { first: number; last: number } {
-    const relative = (bucket: number) => Math.min(Math.max(bucket - this.#startBucket, 0), idRange - 1);
+    const relative = (bucket: number) =>
+      Math.min(Math.max(bucket - this.#startBucket, 0), idRange - 1);
     const base = stream * idRange;
     if (range.last < this.#startBucket) return { first: base, last: base - 1 };
     return { first: base + relative(range.first), last: base + relative(range.last) };

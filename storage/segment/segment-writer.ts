@@ -1,6 +1,6 @@
-// One segment open for writing: a commit is one transaction with the dictionary chunks that are new and one
-// blob for each stream and bucket. While open the file is in WAL mode; closed it is one plain file that
-// anyone can read.
+// One segment open for writing: a commit is one transaction with the dictionary chunks that are new
+// and one blob for each stream and bucket. While open the file is in WAL mode; closed it is one
+// plain file that anyone can read.
 
 import Database from 'better-sqlite3';
 import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync } from 'node:fs';
@@ -55,7 +55,8 @@ export class SegmentWriter {
     }).immediate;
   }
 
-  /** A new segment. It gets its name when it is whole, so that a file of that name is never half made.
+  /** A new segment. It gets its name when it is whole, so that a file
+   *  of that name is never half made.
    *  **Errors**: SQLite's and the file system's. */
   static create(dir: string, name: SegmentName): SegmentWriter {
     const path = join(dir, name.fileName);
@@ -80,9 +81,9 @@ export class SegmentWriter {
     return SegmentWriter.#open(path, name, { dictionary: new Dictionary(), lastBucket: -1 });
   }
 
-  /** Goes on with a segment that a daemon left, or says why not. 'incomplete': it can be read, but a
-   *  part of its dictionary is gone, so that new ids might mean old things. 'closed': it is not to be
-   *  written any more. */
+  /** Goes on with a segment that a daemon left, or says why not. 'incomplete': it can be read,
+   *  but a part of its dictionary is gone, so that new ids might mean old things. 'closed': it is
+   *  not to be written any more. */
   static resume(dir: string, name: SegmentName): SegmentWriter | NotResumed {
     const path = join(dir, name.fileName);
     const db = new Database(path, { fileMustExist: true });
@@ -95,8 +96,9 @@ export class SegmentWriter {
       const { dictionary, broken } = loadDictionary(reader.dictionaryRows());
       if (broken > 0) return 'incomplete';
       const streams = [...dictionary.streams.items.keys()];
-      const lastBucket = reader.lastBucket(streams) ?? -1;
-      return SegmentWriter.#open(path, name, { dictionary, lastBucket });
+      const last = reader.lastBucket(streams);
+      if (!last.isCertain) return 'broken';
+      return SegmentWriter.#open(path, name, { dictionary, lastBucket: last.bucket ?? -1 });
     } catch (error) {
       if (isBroken(error)) return 'broken';
       throw error;
@@ -131,11 +133,12 @@ export class SegmentWriter {
   /** The blob of a stream and bucket; undefined when there is none. */
   read(stream: number, bucket: number): Uint8Array | undefined {
     const id = this.#liveId(stream, bucket);
-    return this.#db.prepare('SELECT data FROM live WHERE id = ?').pluck().get(id) as Buffer | undefined;
+    return this.#db.prepare('SELECT data FROM live WHERE id = ?').pluck().get(id) as
+      Buffer | undefined;
   }
 
-  /** Closes the file; `isFinal` marks it as never to be written again. Leaves WAL mode where no reader
-   *  is in the way. */
+  /** Closes the file; `isFinal` marks it as never to be written again. Leaves WAL mode
+   *  where no reader is in the way. */
   close(isFinal: boolean): void {
     try {
       if (isFinal) setMeta(this.#db, { state: 'closed', end_bucket: this.lastBucket });
@@ -153,8 +156,8 @@ export class SegmentWriter {
   }
 }
 
-/** Brings a file that nobody writes any more into its plain form: what a killed daemon or a reader kept
- *  from it. Files that are not ours, or newer, are not touched. */
+/** Brings a file that nobody writes any more into its plain form: what a killed daemon or a reader
+ *  kept from it. Files that are not ours, or newer, are not touched. */
 export function finishSegment(path: string): void {
   const db = new Database(path, { fileMustExist: true, timeout: 0 });
   try {

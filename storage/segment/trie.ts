@@ -1,8 +1,10 @@
-// Stacks as a trie of (parent, frame) with dense ids, in typed arrays: 8 bytes a node, and twice as much
-// again for the hash table of one that grows. Node 0 is the root; a parent's id is below its children's.
+// Stacks as a trie of (parent, frame) with dense ids, in typed arrays: 8 bytes a node,
+// and twice as much again for the hash table of one that grows. Node 0 is the root; a
+// parent's id is below its children's.
 
 import { assert } from '../model/errors.js';
 import { ByteReader, ByteWriter } from './bytes.js';
+import { hashPair } from './hash.js';
 
 /** Frame of a node whose dictionary chunk was lost. */
 export const lostFrame = 0xffff_ffff;
@@ -14,7 +16,8 @@ export class Trie {
   parents = new Uint32Array(firstCapacity);
   frames = new Uint32Array(firstCapacity).fill(lostFrame);
   size = 1;
-  /** Open addressing, node id or 0 for free. Made when the first child is looked up: readers need none. */
+  /** Open addressing, node id or 0 for free. Made when the first child is
+   *  looked up: readers need none. */
   #slots: Int32Array | undefined;
 
   /** The child of `parent` with this frame; made when new. */
@@ -22,7 +25,7 @@ export class Trie {
     let slots = this.#slots ?? this.#rehash();
     const { parents, frames } = this;
     const mask = slots.length - 1;
-    let slot = hash(parent, frame) & mask;
+    let slot = hashPair(parent, frame) & mask;
     for (let id = slots[slot]!; id !== 0; id = slots[slot]!) {
       if (parents[id] === parent && frames[id] === frame) return id;
       slot = (slot + 1) & mask;
@@ -51,8 +54,8 @@ export class Trie {
     return [deltas.finish(), frames.finish()];
   }
 
-  /** Puts a chunk at its place, wherever that is: a chunk lost before it does not shift it. False (or
-   *  BrokenBlob) when it is broken; nothing is changed then. */
+  /** Puts a chunk at its place, wherever that is: a chunk lost before it does not shift it. False
+   *  (or BrokenBlob) when it is broken; nothing is changed then. */
   load(first: number, count: number, streams: readonly Uint8Array[]): boolean {
     const [deltaBytes, frameBytes] = streams;
     if (streams.length !== 2 || deltaBytes === undefined || frameBytes === undefined) return false;
@@ -93,7 +96,9 @@ export class Trie {
 
   #rehash(): Int32Array {
     const slots = new Int32Array(this.parents.length * 2);
-    for (let id = 1; id < this.size; id++) slots[freeSlot(slots, this.parents[id]!, this.frames[id]!)] = id;
+    for (let id = 1; id < this.size; id++) {
+      slots[freeSlot(slots, this.parents[id]!, this.frames[id]!)] = id;
+    }
     this.#slots = slots;
     return slots;
   }
@@ -101,14 +106,7 @@ export class Trie {
 
 function freeSlot(slots: Int32Array, parent: number, frame: number): number {
   const mask = slots.length - 1;
-  let slot = hash(parent, frame) & mask;
+  let slot = hashPair(parent, frame) & mask;
   while (slots[slot] !== 0) slot = (slot + 1) & mask;
   return slot;
-}
-
-function hash(parent: number, frame: number): number {
-  let h = Math.imul(parent, 0x9e37_79b1) ^ Math.imul(frame, 0x85eb_ca6b);
-  h ^= h >>> 15;
-  h = Math.imul(h, 0x2c1b_3c6d);
-  return h ^ (h >>> 13);
 }

@@ -1,4 +1,5 @@
-// Our pprof in the hands of `go tool pprof`: the same table as our own, mappings, build ids and labels.
+// Our pprof in the hands of `go tool pprof`: the same table as our own,
+// mappings, build ids and labels.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -26,9 +27,16 @@ async function pprof(profile: Profile, args: readonly string[]): Promise<string>
   try {
     const file = join(dir, 'profile.pb.gz');
     const span = { timeUnixNs: 1_750_000_000n * second, durationNs: 60n * second };
-    await pipeline(pprofGzip(profile, { ...span, comments: ['a comment'] }), createWriteStream(file));
+    await pipeline(
+      pprofGzip(profile, { ...span, comments: ['a comment'] }),
+      createWriteStream(file),
+    );
     const env = { ...process.env, PPROF_TMPDIR: dir };
-    return execFileSync('go', ['tool', 'pprof', ...args, file], { encoding: 'utf8', env, stdio: 'pipe' });
+    return execFileSync('go', ['tool', 'pprof', ...args, file], {
+      encoding: 'utf8',
+      env,
+      stdio: 'pipe',
+    });
   } finally {
     rmSync(dir, { recursive: true });
   }
@@ -59,7 +67,8 @@ test('go tool pprof -top prints our table', { skip }, async () => {
   assert.match(text, /^Duration: 60s, Total samples = 55 $/m);
   assert.match(await pprof(smallProfile(), ['-top']), /^Type: cpu$/m);
 
-  // Names that go reads as they are, and modules of the same name: it keeps functions apart by name alone.
+  // Names that go reads as they are, and modules of the same name: it keeps
+  // functions apart by name alone.
   const plainName = fc.stringMatching(/^[a-z_][a-z0-9_:<>(,)]{0,15}$/);
   for (const profile of [smallProfile(), ...fc.sample(profiles(plainName), 8)]) {
     if (profile.rowNodes.length === 0) continue;

@@ -13,12 +13,17 @@ import { decodeEvents, LiveEvents } from '../../storage/segment/live-events.js';
 import { decodeSamples, forEachRow, LiveSamples } from '../../storage/segment/live-samples.js';
 import { cpu, exec, execEvents, fn, noon, second, series } from './support.js';
 
-const header = headerOf(Number(noon / (10n * second)), { startUnixNs: noon, endUnixNs: noon + second });
+const header = headerOf(Number(noon / (10n * second)), {
+  startUnixNs: noon,
+  endUnixNs: noon + second,
+});
 const max = Number.MAX_SAFE_INTEGER;
 
 test('varints hold 53 bits', () => {
   const edges = [0, 1, 63, 64, 127, 128, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 49, 2 ** 52, max];
-  const integers = fc.array(fc.oneof(fc.constantFrom(...edges), fc.integer({ min: 0, max }), fc.nat()));
+  const integers = fc.array(
+    fc.oneof(fc.constantFrom(...edges), fc.integer({ min: 0, max }), fc.nat()),
+  );
   fc.assert(
     fc.property(integers, (values) => {
       const writer = new ByteWriter(1);
@@ -59,7 +64,8 @@ test('a flipped bit, a cut and a longer blob are found', () => {
     const damaged = Buffer.from(blob);
     damaged[bit >> 3]! ^= 1 << (bit & 7);
     const streams = decodeEnvelope(damaged);
-    // Bits of the version and of the number of streams stand before the checksum; the lengths then disagree.
+    // Bits of the version and of the number of streams stand before the
+    // checksum; the lengths then disagree.
     assert.equal(streams, undefined, `bit ${bit}`);
   }
   for (let length = 0; length < blob.length; length++)
@@ -69,7 +75,11 @@ test('a flipped bit, a cut and a longer blob are found', () => {
 
 test('samples: rows come back sorted, counts to 53 bits', () => {
   const rows = fc.array(
-    fc.tuple(fc.nat(50), fc.oneof(fc.nat(300), fc.nat(2 ** 24 - 1)), fc.integer({ min: 1, max: 2 ** 45 })),
+    fc.tuple(
+      fc.nat(50),
+      fc.oneof(fc.nat(300), fc.nat(2 ** 24 - 1)),
+      fc.integer({ min: 1, max: 2 ** 45 }),
+    ),
   );
   fc.assert(
     fc.property(rows, (list) => {
@@ -108,7 +118,10 @@ test('events: every column comes back', () => {
       const timesNs = Float64Array.from(list, (e) => e.time);
       const numbers = (pick: (e: (typeof list)[number]) => number) => Float64Array.from(list, pick);
       live.add(
-        { timesNs, columns: [numbers((e) => e.pid), list.map((e) => e.comm), numbers((e) => e.duration)] },
+        {
+          timesNs,
+          columns: [numbers((e) => e.pid), list.map((e) => e.comm), numbers((e) => e.duration)],
+        },
         5,
       );
       const rows = decodeEvents(live.encode(), exec.fields!);
@@ -180,16 +193,23 @@ test('a lost chunk leaves (lost) in its own ids only', () => {
     chunks.push(...dictionary.unsavedChunks());
     dictionary.markSaved();
   }
-  // Ids of code (module, function): 0 1, 2 3, 4 5. Of nodes: 1, 2, 3. Lost are code 2 3 and nodes 1, 2.
+  // Ids of code (module, function): 0 1, 2 3, 4 5. Of nodes: 1, 2, 3.
+  // Lost are code 2 3 and nodes 1, 2.
   const isKept = ({ kind, first }: { kind: number; first: number }) =>
     kind === chunkKinds.code ? first !== 2 : first === 3;
-  const damaged = chunks.map((chunk) => (isKept(chunk) ? chunk : { ...chunk, data: new Uint8Array(3) }));
+  const damaged = chunks.map((chunk) =>
+    isKept(chunk) ? chunk : { ...chunk, data: new Uint8Array(3) },
+  );
   const { dictionary: loaded, brokenChunks } = Dictionary.load(damaged);
   assert.equal(brokenChunks, 3);
   const names = [1, 2, 3].map((id) => loaded.functionAt(loaded.trie.frames[id]!).name);
   assert.deepEqual(names, ['(lost)', '(lost)', 'c']);
   assert.equal(loaded.functionAt(3), lostFunction);
-  assert.equal(Dictionary.load(chunks.slice(1)).brokenChunks, 1, 'a row that vanished is noticed too');
+  assert.equal(
+    Dictionary.load(chunks.slice(1)).brokenChunks,
+    1,
+    'a row that vanished is noticed too',
+  );
 });
 
 test('foreign bytes never throw', () => {
@@ -200,7 +220,9 @@ test('foreign bytes never throw', () => {
       (kind) => (data: Uint8Array) => Dictionary.load([{ kind, first: 1, n: 3, data }]),
     ),
   ];
-  const streams = fc.array(fc.oneof(fc.uint8Array({ maxLength: 40 }), jsonBytes()), { maxLength: 6 });
+  const streams = fc.array(fc.oneof(fc.uint8Array({ maxLength: 40 }), jsonBytes()), {
+    maxLength: 6,
+  });
   const blobs = fc.oneof(
     fc.uint8Array({ maxLength: 80 }),
     streams.map((list) => new Uint8Array(encodeEnvelope(list))),

@@ -1,5 +1,5 @@
-// A full disk, on a small tmpfs of its own: old segments go first, then the ballast, then flushes wait in
-// memory.
+// A full disk, on a small tmpfs of its own: old segments go first, then the
+// ballast, then flushes wait in memory.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -15,7 +15,8 @@ import type { Store } from '../../storage/store.js';
 import type { CommitResult } from '../../storage/model/writer.js';
 import { noon, openStore, second, series, windowOf, writeFlush } from './support.js';
 
-/** A directory on a disk of its own; undefined, and the test skipped, where mounting is not permitted. */
+/** A directory on a disk of its own; undefined, and the test skipped,
+ *  where mounting is not permitted. */
 function smallDisk(t: TestContext, sizeKb: number): string | undefined {
   const dir = mkdtempSync(join(tmpdir(), 'fk-disk-'));
   const options = ['-t', 'tmpfs', '-o', `size=${sizeKb}k`, 'tmpfs', dir];
@@ -29,6 +30,13 @@ function smallDisk(t: TestContext, sizeKb: number): string | undefined {
     return undefined;
   }
   return join(dir, 'store');
+}
+
+/** Takes all the room there is, and returns the file that holds it. */
+function fillDisk(dir: string): string {
+  const filler = join(dir, 'filler');
+  assert.throws(() => writeFileSync(filler, Buffer.alloc(8 * 2 ** 20)), { code: 'ENOSPC' });
+  return filler;
 }
 
 /** About 60 kB that do not compress. */
@@ -59,18 +67,13 @@ test('old segments make room, and every flush is durable', async (t) => {
   store.close();
 });
 
-test('without old segments: ballast, memory, counted loss; what was kept lands in the end', async (t) => {
+test('without old segments: ballast, memory, counted loss; what was kept lands', async (t) => {
   const dir = smallDisk(t, 4096);
   if (dir === undefined) return;
   const log: string[] = [];
   const store = openStore(dir, { ballastBytes: 256 * 1024, log: (line) => log.push(line) });
   assert.ok(bigFlush(store, 0).isDurable);
-  const filler = join(dir, 'filler');
-  try {
-    writeFileSync(filler, Buffer.alloc(8 * 2 ** 20));
-  } catch {
-    // The disk is full now, as it should be.
-  }
+  const filler = fillDisk(dir);
   const results = Array.from({ length: 20 }, (_, i) => bigFlush(store, 1 + i));
   assert.ok(log.some((line) => line.includes('ballast')));
   const durable = results.filter((r) => r.isDurable).length;
@@ -94,12 +97,7 @@ test('flushes dropped inside a kept bucket are counted as lost there', async (t)
   const store = openStore(dir);
   const rows = [{ series: series('a'), stack: 'f', count: 1 }];
   writeFlush(store, { startUnixNs: noon, lengthNs: second / 5n, rows });
-  const filler = join(dir, 'filler');
-  try {
-    writeFileSync(filler, Buffer.alloc(8 * 2 ** 20));
-  } catch {
-    // The disk is full now, as it should be.
-  }
+  const filler = fillDisk(dir);
   let dropped = 0;
   for (let i = 1; i < 45; i++) {
     const stack = randomBytes(30_000).toString('hex');
@@ -120,19 +118,16 @@ test('flushes dropped inside a kept bucket are counted as lost there', async (t)
 });
 
 test('a store that cannot even begin says so once, and begins when there is room', async (t) => {
-  const dir = smallDisk(t, 64);
+  const dir = smallDisk(t, 256);
   if (dir === undefined) return;
-  const store = openStore(dir);
-  const filler = join(dir, 'filler');
-  try {
-    writeFileSync(filler, Buffer.alloc(2 ** 20));
-  } catch {
-    // The disk is full now, as it should be.
-  }
-  const result = writeFlush(store, {
-    startUnixNs: noon,
-    rows: [{ series: series('a'), stack: 'f', count: 1 }],
-  });
+  const log: string[] = [];
+  const store = openStore(dir, { log: (line) => log.push(line) });
+  const filler = fillDisk(dir);
+  const rows = [{ series: series('a'), stack: 'f', count: 1 }];
+  const result = writeFlush(store, { startUnixNs: noon, rows });
   assert.deepEqual([result.isDurable, result.droppedFlushes], [false, 1]);
+  assert.deepEqual(log.length, 1, log.join('\n'));
+  rmSync(filler);
+  assert.equal(writeFlush(store, { startUnixNs: noon + 10n * second, rows }).isDurable, true);
   store.close();
 });

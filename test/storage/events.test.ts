@@ -38,7 +38,10 @@ test('events come back in time order, within the window, to the ns', async (t) =
   });
   for (const query of [store.query(), openFiles(dir)]) {
     assert.deepEqual(await pidsOf(query), [2, 1, 4, 3, 5]);
-    assert.deepEqual(await pidsOf(query, { window: windowOf(noon + 3n * second, 5.000000001) }), [1, 4]);
+    assert.deepEqual(
+      await pidsOf(query, { window: windowOf(noon + 3n * second, 5.000000001) }),
+      [1, 4],
+    );
     assert.deepEqual(await pidsOf(query, { window: windowOf(noon + 21n * second, 5) }), [5]);
     const { events, stream, coverage, isComplete } = await query.events(hour);
     assert.deepEqual(events[0], {
@@ -55,7 +58,10 @@ test('events come back in time order, within the window, to the ns', async (t) =
 
 test('filters and atLeast; a part without a column is refused', async (t) => {
   const store = openStore(temporaryDir(t));
-  writeFlush(store, { startUnixNs: noon, events: { stream: exec, columns: execEvents([1, 2, 3, 4]) } });
+  writeFlush(store, {
+    startUnixNs: noon,
+    events: { stream: exec, columns: execEvents([1, 2, 3, 4]) },
+  });
   const query = store.query();
   assert.deepEqual(await pidsOf(query, { filter: { comm: ['make'] } }), [2, 4]);
   assert.deepEqual(await pidsOf(query, { filter: { pid: [1, 4] } }), [1, 4]);
@@ -64,7 +70,10 @@ test('filters and atLeast; a part without a column is refused', async (t) => {
     code: 'usage',
     message: /user.*pid, comm/,
   });
-  await assert.rejects(pidsOf(query, { filter: { cgroup: ['/'] } }), { code: 'usage', message: /cgroup/ });
+  await assert.rejects(pidsOf(query, { filter: { cgroup: ['/'] } }), {
+    code: 'usage',
+    message: /cgroup/,
+  });
   await assert.rejects(pidsOf(query, { atLeast: { comm: 1 } }), { code: 'usage', message: /comm/ });
   await assert.rejects(pidsOf(query, { stream: 'exit' }), { code: 'usage', message: /exit.*exec/ });
   await assert.rejects(pidsOf(query, { limit: 0 }), { code: 'usage' });
@@ -133,7 +142,10 @@ test('a follower sees every event once, whatever the pages, buckets and segments
 
 test('a page is full only when more is there, and the next goes on from it', async (t) => {
   const store = openStore(temporaryDir(t));
-  writeFlush(store, { startUnixNs: noon, events: { stream: exec, columns: execEvents([1, 2, 3, 4]) } });
+  writeFlush(store, {
+    startUnixNs: noon,
+    events: { stream: exec, columns: execEvents([1, 2, 3, 4]) },
+  });
   const query = store.query();
   const first = await query.events({ ...hour, limit: 3 });
   assert.deepEqual([first.events.length, first.isComplete], [3, false]);

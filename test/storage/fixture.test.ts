@@ -13,7 +13,11 @@ test('a store of version 1 opens, and reading leaves it as it was', async () => 
   const before = readdirSync(dir);
   const query = openFiles(dir);
   const window = windowOf(noon, 3600);
-  const { profile, coverage } = await query.aggregate({ windows: [window], filter: {}, stream: 'cpu' });
+  const { profile, coverage } = await query.aggregate({
+    windows: [window],
+    filter: {},
+    stream: 'cpu',
+  });
   assert.deepEqual(
     [...plainRows(profile)].map((row) => row.join(' ')),
     [

@@ -65,7 +65,11 @@ test(`${kills} kills: no acknowledged flush is lost or doubled`, async (t) => {
       filter: {},
       stream: 'cpu',
     });
-    assert.equal(totalOf(profile), pids.length, 'samples and events of a flush stand or fall together');
+    assert.equal(
+      totalOf(profile),
+      pids.length,
+      'samples and events of a flush stand or fall together',
+    );
     assert.equal(coverage.completeness.brokenBlobs, 0);
   }
   openStore(dir).close();

@@ -1,6 +1,6 @@
-// The store against a naive model: counts per (bucket, series, stack) in plain Maps. Whatever is written,
-// in however many flushes, restarts and segments, comes back summed, from the open store and from its files
-// alike.
+// The store against a naive model: counts per (bucket, series, stack) in plain Maps. Whatever is
+// written, in however many flushes, restarts and segments, comes back summed, from the open
+// store and from its files alike.
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, statSync } from 'node:fs';
@@ -25,7 +25,11 @@ import {
 
 const day = windowOf(noon - 43_200n * second, 86_400 * 3);
 
-async function rowsOf(query: Query, filter: Filter = {}, window = day): Promise<Map<string, number>> {
+async function rowsOf(
+  query: Query,
+  filter: Filter = {},
+  window = day,
+): Promise<Map<string, number>> {
   const { profile } = await query.aggregate({ windows: [window], filter, stream: 'cpu' });
   return plainRows(profile);
 }
@@ -47,7 +51,11 @@ test('one flush comes back', async (t) => {
     droppedFlushes: 0,
   });
   for (const query of [store.query(), openFiles(dir)]) {
-    const { profile, coverage } = await query.aggregate({ windows: [day], filter: {}, stream: 'cpu' });
+    const { profile, coverage } = await query.aggregate({
+      windows: [day],
+      filter: {},
+      stream: 'cpu',
+    });
     const expected = new Map([
       ['a 7 main', 1],
       ['a 7 main;work', 3],
@@ -100,7 +108,8 @@ const flushes = fc.array(
 );
 
 test('random flushes, restarts and segments equal the naive model', async (t) => {
-  const property = fc.asyncProperty(flushes, fc.integer({ min: 2, max: 12 }), async (list, maxNodes) => {
+  const nodeLimits = fc.integer({ min: 2, max: 12 });
+  const property = fc.asyncProperty(flushes, nodeLimits, async (list, maxNodes) => {
     const dir = temporaryDir(t);
     const model = new Map<string, number>();
     let [store, time] = [openStore(dir, { maxNodes }), noon - 40_000n * second];
@@ -138,7 +147,10 @@ test('random flushes, restarts and segments equal the naive model', async (t) =>
     assert.equal(fromStore.coverage.completeness.captured, written);
     assert.deepEqual(fromFiles, fromStore);
     const pidTwo = await rowsOf(store.query(), { pid: [2] }, window);
-    assert.deepEqual(pidTwo, new Map([...model].filter(([key]) => key.split(' ')[1] === '2').sort()));
+    assert.deepEqual(
+      pidTwo,
+      new Map([...model].filter(([key]) => key.split(' ')[1] === '2').sort()),
+    );
     store.close();
     assert.deepEqual(await openFiles(dir).aggregate(request), fromStore);
   });
@@ -183,7 +195,9 @@ test('windows: whole buckets, gaps counted inside what the store holds', async (
   }
   const ask = async (fromS: number, seconds: number, stream = 'cpu') => {
     const window = windowOf(noon + BigInt(fromS) * second, seconds);
-    const { profile, coverage } = await store.query().aggregate({ windows: [window], filter: {}, stream });
+    const { profile, coverage } = await store
+      .query()
+      .aggregate({ windows: [window], filter: {}, stream });
     return [totalOf(profile), coverage.buckets, coverage.completeness.missingBuckets];
   };
   assert.deepEqual(await ask(0, 10), [1, 1, 0]);
@@ -192,9 +206,16 @@ test('windows: whole buckets, gaps counted inside what the store holds', async (
   assert.deepEqual(await ask(15, 20), [1, 1, 2]);
   assert.deepEqual(await ask(0, 60, 'page-faults'), [1, 1, 5]);
   await assert.rejects(ask(20, 20), { code: 'empty-window' });
-  await assert.rejects(ask(0, 10, 'cycles'), { code: 'usage', message: /cycles.*cpu, page-faults/ });
+  await assert.rejects(ask(0, 10, 'cycles'), {
+    code: 'usage',
+    message: /cycles.*cpu, page-faults/,
+  });
   await assert.rejects(ask(0, 0), { code: 'usage' });
-  const windows = [windowOf(noon, 15), windowOf(noon + 10n * second, 10), windowOf(noon + 40n * second, 1)];
+  const windows = [
+    windowOf(noon, 15),
+    windowOf(noon + 10n * second, 10),
+    windowOf(noon + 40n * second, 1),
+  ];
   const { profile } = await store.query().aggregate({ windows, filter: {}, stream: 'cpu' });
   assert.equal(totalOf(profile), 3, 'a bucket of two windows counts once');
   store.close();
@@ -248,7 +269,7 @@ test('streams of one name but another period merge, each count by its own', asyn
   store.close();
 });
 
-test('a new segment begins each UTC day, at the node limit and when the clock steps back', async (t) => {
+test('a new segment begins each UTC day, at a limit and when the clock steps back', async (t) => {
   const dir = temporaryDir(t);
   const store = openStore(dir, { maxNodes: 4 });
   const row = (stack: string) => [{ series: series('a'), stack, count: 1 }];
@@ -290,6 +311,19 @@ test('a new segment begins each UTC day, at the node limit and when the clock st
   store.close();
 });
 
+test('series without end fill segments, not the memory', async (t) => {
+  const dir = temporaryDir(t);
+  const store = openStore(dir);
+  const writer = store.beginFlush({ startUnixNs: noon, endUnixNs: noon + second });
+  for (let i = 0; i < 2 ** 16; i++) writer.seriesId(series('a', { thread: `renamed-${i}` }));
+  const first = writer.commit().segment;
+  const rows = [{ series: series('a'), stack: 'f', count: 1 }];
+  const next = writeFlush(store, { startUnixNs: noon + second, rows });
+  assert.notEqual(next.segment, first);
+  assert.equal(next.isDurable, true);
+  store.close();
+});
+
 test('segments past the age limit are unlinked, the active one never', async (t) => {
   const dir = temporaryDir(t);
   let days = 0;
@@ -313,9 +347,18 @@ test('status', async (t) => {
   const dir = temporaryDir(t);
   const store = openStore(dir);
   const before = await store.query().status();
-  assert.deepEqual(before, { dataDir: dir, sizeBytes: 0, segments: [], quarantined: [], streams: [] });
+  assert.deepEqual(before, {
+    dataDir: dir,
+    sizeBytes: 0,
+    segments: [],
+    quarantined: [],
+    streams: [],
+  });
   for (let i = 0; i < 40; i++) {
-    writeFlush(store, { startUnixNs: noon + BigInt(i) * 10n * second, counters: { captured: 1, idle: 2 } });
+    writeFlush(store, {
+      startUnixNs: noon + BigInt(i) * 10n * second,
+      counters: { captured: 1, idle: 2 },
+    });
   }
   const status = await store.query().status();
   assert.deepEqual(status, await openFiles(dir).status());

@@ -1,5 +1,5 @@
-// What the storage tests share: temporary directories, streams, one way to write a flush, and an answer as
-// plain Maps.
+// What the storage tests share: temporary directories, streams, one way to write a
+// flush, and an answer as plain Maps.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,9 @@ import { Store } from '../../storage/store.js';
 
 /** Some noon, on a bucket's border. */
 export const noon =
-  1_750_000_000_000_000_000n - (1_750_000_000_000_000_000n % 86_400_000_000_000n) + 43_200_000_000_000n;
+  1_750_000_000_000_000_000n -
+  (1_750_000_000_000_000_000n % 86_400_000_000_000n) +
+  43_200_000_000_000n;
 export const second = 1_000_000_000n;
 
 export const cpu: StreamInfo = {
@@ -100,7 +102,9 @@ export function writeFlush(store: Store, flush: TestFlush): CommitResult {
     const stream = writer.streamId(flush.stream ?? cpu);
     for (const row of rows) {
       let node = 0;
-      for (const name of row.stack.split(';')) node = writer.node(node, writer.functionId(fn(name)));
+      for (const name of row.stack.split(';')) {
+        node = writer.node(node, writer.functionId(fn(name)));
+      }
       writer.sample(stream, writer.seriesId(row.series), node, row.count);
     }
     writer.header(stream, counters ?? { captured: rows.reduce((sum, r) => sum + r.count, 0) });

@@ -1,5 +1,5 @@
-// A writer to be killed: flush after flush as fast as it can, each acknowledged on stdout by its number
-// once commit() has returned. Flush i holds one event of pid i and one sample.
+// A writer to be killed: flush after flush as fast as it can, each acknowledged on stdout by its
+// number once commit() has returned. Flush i holds one event of pid i and one sample.
 //
 //   node writer-child.js DIR FIRST
 

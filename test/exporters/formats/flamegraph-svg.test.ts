@@ -31,7 +31,8 @@ interface Rect {
 }
 
 const rowPattern = /<g data-y="(\d+)"[^>]*>\n([^]*?)<\/g>/g;
-const rectPattern = /<rect class="(\S+)[^"]*" x="(\d+)" width="(\d+)" height="15"><title>([^<]*)<\/title>/g;
+const rectPattern =
+  /<rect class="(\S+)[^"]*" x="(\d+)" width="(\d+)" height="15"><title>([^<]*)<\/title>/g;
 
 function rectsOf(svg: string): Rect[] {
   return [...svg.matchAll(rowPattern)].flatMap(([, y, row]) =>
@@ -45,12 +46,14 @@ function rectsOf(svg: string): Rect[] {
   );
 }
 
-/** What is left without the tags a picture may have, its style sheet and its one script: text, all of
- *  it escaped. */
+/** What is left without the tags a picture may have, its style sheet and its one
+ *  script: text, all of it escaped. */
 function checkMarkup(svg: string): void {
   const parts = svg.split(`<script><![CDATA[${flamegraphScript}]]></script>`);
   assert.ok(parts.length <= 2);
-  const text = parts.join('').replace(/<\/?(svg|style|rect|text|g|title)( [a-zA-Z-]+="[^"<>&]*")*\/?>/g, '');
+  const text = parts
+    .join('')
+    .replace(/<\/?(svg|style|rect|text|g|title)( [a-zA-Z-]+="[^"<>&]*")*\/?>/g, '');
   assert.doesNotMatch(text, /[<>]|&(?!(amp|lt|gt|quot|#39);)/);
   assert.doesNotMatch(svg, /[^\P{Cc}\n]|\p{Surrogate}|[\ufffe\uffff]/u);
 }
@@ -117,7 +120,13 @@ test('no name, title or subtitle leaves its place', () => {
   });
   fc.assert(
     fc.property(profiles(), chosen, (profile, { showCuts, subtitle, valueIndex }) => {
-      const svg = flamegraphSvg(profile, { ...options, showCuts, subtitle, valueIndex, minWidthPx: 0 });
+      const svg = flamegraphSvg(profile, {
+        ...options,
+        showCuts,
+        subtitle,
+        valueIndex,
+        minWidthPx: 0,
+      });
       checkMarkup(svg);
       if (totalOf(profile) > 0) checkGeometry(rectsOf(svg));
     }),
@@ -133,7 +142,9 @@ function checkGeometry(rects: readonly Rect[]): void {
     const overlapping = row.filter(({ x, width }) => x < rect.x + rect.width && rect.x < x + width);
     assert.deepEqual(overlapping, [rect]);
     const rowAbove = rects.filter(({ y }) => y === rect.y - 16);
-    const above = rowAbove.filter(({ x, width }) => x <= rect.x && x + width >= rect.x + rect.width);
+    const above = rowAbove.filter(
+      ({ x, width }) => x <= rect.x && x + width >= rect.x + rect.width,
+    );
     assert.equal(above.length, rect === root ? 0 : 1);
   }
 }
@@ -141,7 +152,10 @@ function checkGeometry(rects: readonly Rect[]): void {
 test('20,000 frames stay below 3 MB', () => {
   const series = seriesOf('app', 1);
   const rows = Array.from({ length: 1000 }, (_, i) => {
-    const names = Array.from({ length: 20 }, (_, depth) => `some_function_of_30_letters_${i}_${depth}`);
+    const names = Array.from(
+      { length: 20 },
+      (_, depth) => `some_function_of_30_letters_${i}_${depth}`,
+    );
     return { series, stack: names.map((name) => nativeFunction(name, 'libsome.so.1')), count: 5 };
   });
   const svg = flamegraphSvg(buildProfile(rows), options);

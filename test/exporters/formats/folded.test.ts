@@ -27,7 +27,9 @@ test('writes a stack a line, root first', () => {
 });
 
 test('shows cuts and leaves the comm out when asked to', () => {
-  const lines = [...foldedLines(smallProfile(), { valueIndex: 0, withComm: false, showCuts: true })];
+  const lines = [
+    ...foldedLines(smallProfile(), { valueIndex: 0, withComm: false, showCuts: true }),
+  ];
   assert.deepEqual(lines.slice(0, 3), [
     '[no frames] 10',
     '[cut: unreadable] 9',

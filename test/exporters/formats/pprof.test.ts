@@ -53,7 +53,9 @@ test('says what the values are, when they were taken and where code comes from',
   assert.equal(message.durationNanos, options.durationNs);
   assert.deepEqual(message.comment.map(text), ['one', 'two']);
   assert.deepEqual(
-    message.mapping.map((m) => `${Number(m.id)} ${text(m.filename)} ${text(m.buildId)} ${m.hasFunctions}`),
+    message.mapping.map(
+      (m) => `${Number(m.id)} ${text(m.filename)} ${text(m.buildId)} ${m.hasFunctions}`,
+    ),
     [
       '1 /usr/bin/db c0ffee true',
       '2 /usr/bin/app c0ffee true',
@@ -62,21 +64,26 @@ test('says what the values are, when they were taken and where code comes from',
     ],
   );
   const addresses = message.location.map(({ address }) => BigInt(address));
-  assert.deepEqual(addresses.filter((address) => address !== 0n), [0xffff_ffff_8100_0000n, 0x2000n]);
+  assert.deepEqual(
+    addresses.filter((address) => address !== 0n),
+    [0xffff_ffff_8100_0000n, 0x2000n],
+  );
 });
 
 test('gives each sample its labels, and the cut as one of them', async () => {
   const message = await decode(smallProfile());
   const text = (index: number | bigint): string => message.stringTable.strings[Number(index)]!;
   const labels = message.sample.map(({ label }) =>
-    label.map(({ key, str, num }) => `${text(key)}=${Number(str) === 0 ? Number(num) : text(str)}`).join(' '),
+    label
+      .map(({ key, str, num }) => `${text(key)}=${Number(str) === 0 ? Number(num) : text(str)}`)
+      .join(' '),
   );
   const app = 'pid=41 comm=app thread=app-1 user=www cgroup=/web.slice exe=/usr/bin/app';
   assert.equal(labels[0], app);
   assert.equal(labels[4], `${app} cut=unreadable`);
 });
 
-test('names the profile after the executable with most samples, else after the kernel', async () => {
+test('the profile is named after the executable with most samples, else the kernel', async () => {
   const firstMapping = async (profile: Profile): Promise<string> => {
     const message = await decode(profile);
     return message.stringTable.strings[Number(message.mapping[0]!.filename)]!;
@@ -84,7 +91,10 @@ test('names the profile after the executable with most samples, else after the k
   const [app, db] = [seriesOf('app', 1), seriesOf('db', 2)];
   const start = nativeFunction('__libc_start_main', 'libc.so.6');
   const stack = [start, nativeFunction('main'), kernelFunction('vfs_read')];
-  assert.equal(await firstMapping(buildProfile([{ series: app, stack, count: 1 }])), '/usr/bin/app');
+  assert.equal(
+    await firstMapping(buildProfile([{ series: app, stack, count: 1 }])),
+    '/usr/bin/app',
+  );
   const both = [app, db].map((series) => ({ series, stack, count: 1 }));
   assert.equal(await firstMapping(buildProfile(both)), '[kernel.kallsyms]');
 });
@@ -107,7 +117,8 @@ test('keeps every stack with its values', async () => {
         sumBy(message.sample, stackOf, ({ value }) => Number(value[i])),
         sumBy(
           rows,
-          ({ frames }) => frames.map((fn) => printable(functionLabel(fn))).join('\0') || noFramesLabel,
+          ({ frames }) =>
+            frames.map((fn) => printable(functionLabel(fn))).join('\0') || noFramesLabel,
           ({ values }) => values[i]!,
         ),
       );

@@ -16,7 +16,12 @@ test('values have their unit, and digits in groups', () => {
 });
 
 test('lines break at blanks, else where they must', () => {
-  assert.deepEqual(wrapText('one two three\nabcdefghijk', 8), ['one two', 'three', 'abcdefgh', 'ijk']);
+  assert.deepEqual(wrapText('one two three\nabcdefghijk', 8), [
+    'one two',
+    'three',
+    'abcdefgh',
+    'ijk',
+  ]);
   assert.deepEqual(wrapText('', 8), ['']);
 });
 

@@ -57,7 +57,9 @@ function isWanted({ frames }: PlainRow, { functionPattern, kernel }: Selection):
 
 function checkHoldsNothingElse(profile: Profile): void {
   const nodes = new Set<number>([0]);
-  for (const leaf of profile.rowNodes) for (let n = leaf; n !== 0; n = profile.parents[n]!) nodes.add(n);
+  for (const leaf of profile.rowNodes) {
+    for (let n = leaf; n !== 0; n = profile.parents[n]!) nodes.add(n);
+  }
   const used = [...nodes].filter((node) => node !== 0).map((node) => profile.nodeFunctions[node]!);
   assert.equal(nodes.size, profile.parents.length);
   assert.equal(new Set(used).size, profile.functions.length);

@@ -72,10 +72,14 @@ test('says how many stacks are complete and how many frames have names', () => {
   fc.assert(
     fc.property(profiles(), (profile) => {
       const { complete, cut, framesNamed, framesUnnamed } = stackCompleteness(profile);
-      const sum = (weights: readonly number[]): number => weights.reduce((all, weight) => all + weight, 0);
+      const sum = (weights: readonly number[]): number =>
+        weights.reduce((all, weight) => all + weight, 0);
       const rows = plainRowsOf(profile);
       assert.equal(complete + sum(Object.values(cut)), totalOf(profile));
-      assert.equal(complete, sum(rows.filter((row) => row.cut === undefined).map((row) => row.values[0]!)));
+      assert.equal(
+        complete,
+        sum(rows.filter((row) => row.cut === undefined).map((row) => row.values[0]!)),
+      );
       const frames = sum(rows.map((row) => row.frames.length * row.values[0]!));
       assert.equal(framesNamed + sum(Object.values(framesUnnamed)), frames);
     }),
