@@ -1,5 +1,7 @@
 // How long pprofGzip keeps the event loop busy, and what it costs: 200,000 stacks of 30 frames in 2,000
-// series. Run: node dist/bench/pprof.js [STACKS]
+// series.
+//
+//   node dist/bench/pprof.js [--stacks 200000]
 
 import { setImmediate as turn } from 'node:timers/promises';
 import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
@@ -7,6 +9,7 @@ import { monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { pprofGzip } from '../exporters/formats/pprof.js';
 import type { Profile } from '../storage/model/profile.js';
 import { checkValid } from '../storage/model/profile.js';
+import { printFigure, printNote, printTitle, readOptions } from './support.js';
 
 const framesPerStack = 30;
 const functionCount = 20_000;
@@ -57,7 +60,8 @@ function buildProfile(stacks: number): Profile {
   };
 }
 
-const stacks = Number(process.argv[2] ?? 200_000);
+const { stacks } = readOptions({ stacks: 200_000 }, {});
+printTitle('pprof', { stacks });
 const profile = buildProfile(stacks);
 checkValid(profile);
 for (let i = 0; i < 5; i++) await turn();
@@ -77,10 +81,8 @@ const cpu = process.cpuUsage(cpuBefore);
 const cpuSeconds = ((cpu.user + cpu.system) / 1e6).toFixed(2);
 await turn();
 delay.disable();
-const [maxMs, p99Ms] = [delay.max, delay.percentile(99)].map((ns) => (ns / 1e6).toFixed(1));
-const rssMb = (process.resourceUsage().maxRSS / 1024).toFixed(0);
-console.log(`pprof: ${stacks} stacks x ${framesPerStack} frames, ${profile.parents.length} nodes`);
-console.log(`  written        ${(bytes / 1e6).toFixed(1)} MB, chunks of at most ${largest} bytes`);
-console.log(`  time           ${seconds} s, CPU ${cpuSeconds} s`);
-console.log(`  longest stall  ${maxMs} ms (99th percentile ${p99Ms} ms)`);
-console.log(`  largest RSS    ${rssMb} MB, the profile included`);
+const rssMb = process.resourceUsage().maxRSS / 1024;
+printFigure('longest stall of the event loop', delay.max / 1e6, 'ms', { atMost: 20 });
+printNote(`99th percentile ${(delay.percentile(99) / 1e6).toFixed(1)} ms; ${seconds} s, CPU ${cpuSeconds} s`);
+printNote(`${stacks} stacks x ${framesPerStack} frames, ${profile.parents.length} nodes: ${(bytes / 1e6).toFixed(1)} MB`);
+printNote(`chunks of at most ${largest} bytes; largest RSS ${rssMb.toFixed(0)} MB, the profile included`);

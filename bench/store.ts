@@ -1,11 +1,11 @@
 // Bytes and time of the store against the obvious relational schema, in one run on the same made-up host:
 // 64 CPUs at 19 Hz, services whose stacks follow a Zipf law with new ones appearing for ever.
 //
-//   node dist/bench/store.js [flushes, default 360 = 1 h]
+//   node dist/bench/store.js [--flushes 360]        360 are an hour
 
 import Database from 'better-sqlite3';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FunctionInfo } from '../storage/model/frame.js';
 import { totalOf } from '../storage/model/profile.js';
@@ -13,8 +13,9 @@ import type { SeriesInfo } from '../storage/model/series.js';
 import type { StreamInfo } from '../storage/model/stream.js';
 import { openFiles } from '../storage/query.js';
 import { Store } from '../storage/store.js';
+import { printTitle, readOptions } from './support.js';
 
-const flushes = Number(process.argv[2] ?? 360);
+const { flushes } = readOptions({ flushes: 360 }, { flushes: 90 });
 const samplesPerFlush = 2700;
 const serviceCount = 80;
 const startUnixNs = 1_750_032_000_000_000_000n;
@@ -178,7 +179,7 @@ async function main(dir: string): Promise<void> {
   const naive = (statSync(naivePath).size + statSync(`${naivePath}-wal`).size) / samples;
   const each = (ms: number) => (ms / flushes).toFixed(2);
   const ratio = (a: number, b: number) => (a / b).toFixed(1);
-  console.log(`${new Date().toISOString()} ${cpus()[0]?.model}`);
+  printTitle('store', { flushes });
   console.log(`${flushes} flushes, ${samples} samples, ${rowCount} rows`);
   console.log(
     `bytes a sample  ours ${ours.toFixed(2)}  naive ${naive.toFixed(1)}  ratio ${ratio(naive, ours)}`,

@@ -4,11 +4,11 @@
 
 import { execFileSync } from 'node:child_process';
 import { openSync } from 'node:fs';
-import { cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { fileReader } from '../collector/symbols/file-reader.js';
 import { Symbolizer } from '../collector/symbols/symbolizer.js';
 import { readElf, segmentType } from '../elf/elf-file.js';
+import { medianInterval, printFigure, printNote, printTitle } from './support.js';
 
 const addresses = 10_000;
 const rounds = 5;
@@ -64,9 +64,7 @@ function secondsOf(text: string): number {
   return match === null ? NaN : Number(match[1]) * 60 + Number(match[2]);
 }
 
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
-}
+const median = (values: readonly number[]) => medianInterval(values).median;
 
 if (process.argv[2] === '--one') {
   console.log(JSON.stringify(measure()));
@@ -81,11 +79,10 @@ if (process.argv[2] === '--one') {
   const cold = median(runs.map((r) => r.coldMs));
   const nm = median(yardsticks);
   const { named, keptBytes } = runs[0]!;
-  const machine = `${cpus()[0]?.model} x ${cpus().length}, Linux ${release()}, node ${process.version}`;
-  console.log(`symbols: ${new Date().toISOString().slice(0, 10)}, ${machine}`);
-  console.log(`  ${addresses} addresses of node's binary, cold: ${cold.toFixed(0)} ms CPU (${rounds} rounds: `
-    + `${runs.map((r) => r.coldMs.toFixed(0)).join(' ')}); target ${targetSeconds * 2000} ms`);
+  printTitle('symbols');
+  printFigure(`${addresses} addresses of node's binary, cold: CPU`, cold, 'ms', { atMost: targetSeconds * 2000 });
+  printNote(`${rounds} rounds: ${runs.map((r) => r.coldMs.toFixed(0)).join(' ')}`);
   const warm = median(runs.map((r) => r.warmMs));
-  console.log(`  again, all known: ${warm.toFixed(1)} ms; named ${named}, kept ${keptBytes} bytes`);
-  console.log(`  nm and nm -D of the same file: ${nm.toFixed(0)} ms; ratio ${(cold / nm).toFixed(2)}`);
+  printNote(`again, all known: ${warm.toFixed(1)} ms; named ${named}, kept ${keptBytes} bytes`);
+  printNote(`nm and nm -D of the same file: ${nm.toFixed(0)} ms; ratio ${(cold / nm).toFixed(2)}`);
 }
