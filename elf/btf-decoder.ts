@@ -1,10 +1,11 @@
-// Decoders made at run time from BTF, for records whose struct is not known when this is compiled (a user's
-// own probe). The same layout as the decoders that code generation writes: one field a member, by its C name.
+// Decoders made at run time from BTF, for records whose struct is not known when this is
+// compiled (a user's own probe). The same layout as the decoders that code generation writes:
+// one field a member, by its C name.
 
 import type { Btf, BtfStruct, BtfType } from './btf.js';
 
-/** 1 to 4 byte integers are numbers, 8 byte ones bigint, char[N] the text before its NUL, arrays lists,
- *  structs objects. */
+/** 1 to 4 byte integers are numbers, 8 byte ones bigint, char[N] the text before its NUL,
+ *  arrays lists, structs objects. */
 export type BtfValue = number | bigint | string | readonly BtfValue[] | BtfRecord;
 export interface BtfRecord {
   readonly [member: string]: BtfValue;
@@ -13,8 +14,8 @@ export interface BtfRecord {
 export interface BtfDecoder {
   readonly struct: BtfStruct;
   readonly sizeBytes: number;
-  /** **Errors**: throws a RangeError when fewer than `sizeBytes` lie at the offset; the caller checks lengths
-   *  first. */
+  /** **Errors**: throws a RangeError when fewer than `sizeBytes` lie at the offset; the
+   *  caller checks lengths first. */
   decode(view: DataView, offset: number): BtfRecord;
 }
 
@@ -24,9 +25,12 @@ type Read = (view: DataView, offset: number) => BtfValue;
 const maxValues = 65_536;
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** **Errors**: a sentence when there is no such struct, or it holds what has no wire form (pointers, bit
- *  fields). */
-export function buildDecoder(btf: Btf, structName: string): BtfDecoder | { readonly reason: string } {
+/** **Errors**: a sentence when there is no such struct, or it holds what has no wire
+ *  form (pointers, bit fields). */
+export function buildDecoder(
+  btf: Btf,
+  structName: string,
+): BtfDecoder | { readonly reason: string } {
   const struct = btf.struct(structName);
   if (struct === undefined) return { reason: `there is no struct ${structName}` };
   const problem = checkStruct(struct, structName, { left: maxValues });
@@ -34,7 +38,11 @@ export function buildDecoder(btf: Btf, structName: string): BtfDecoder | { reado
   return { struct, sizeBytes: struct.sizeBytes, decode: structReader(struct) };
 }
 
-function checkStruct(struct: BtfStruct, path: string, budget: { left: number }): string | undefined {
+function checkStruct(
+  struct: BtfStruct,
+  path: string,
+  budget: { left: number },
+): string | undefined {
   for (const { name, type } of struct.members) {
     const problem = checkType(type, `${path}.${name}`, budget);
     if (problem !== undefined) return problem;
@@ -69,7 +77,8 @@ function typeReader(type: BtfType): Read {
     case 'array': {
       const read = typeReader(type.element);
       const { length, element } = type;
-      return (view, offset) => Array.from({ length }, (_, i) => read(view, offset + i * element.sizeBytes));
+      return (view, offset) =>
+        Array.from({ length }, (_, i) => read(view, offset + i * element.sizeBytes));
     }
     case 'struct':
       return structReader(type.struct);

@@ -1,5 +1,6 @@
-// BTF, the type information of the kernel and of BPF objects: which structs, enums, variables and maps there
-// are and how they lie in memory. One pass notes where each type begins; types are built when asked for.
+// BTF, the type information of the kernel and of BPF objects: which structs, enums,
+// variables and maps there are and how they lie in memory. One pass notes where each type
+// begins; types are built when asked for.
 // Source: kernel Documentation/bpf/btf.rst.
 //
 //   header | types: {u32 name, u32 info, u32 size or type} + per-kind tail ... | strings
@@ -10,9 +11,15 @@ export type BtfType =
   | { readonly kind: 'int'; readonly sizeBytes: 1 | 2 | 4 | 8; readonly isSigned: boolean }
   /** char[N]: text. BTF has no char of its own, it is told from a signed byte by its name. */
   | { readonly kind: 'chars'; readonly sizeBytes: number }
-  | { readonly kind: 'array'; readonly sizeBytes: number; readonly length: number; readonly element: BtfType }
+  | {
+      readonly kind: 'array';
+      readonly sizeBytes: number;
+      readonly length: number;
+      readonly element: BtfType;
+    }
   | { readonly kind: 'struct'; readonly sizeBytes: number; readonly struct: BtfStruct }
-  /** What has no place in a wire struct: pointers, unions, bit fields, floats, broken references. */
+  /** What has no place in a wire struct: pointers, unions, bit fields,
+   *  floats, broken references. */
   | { readonly kind: 'other'; readonly sizeBytes: number; readonly what: string };
 
 export interface BtfMember {
@@ -54,12 +61,31 @@ const kinds = {
 /** Bytes behind the 12 of each kind: fixed, and per element counted in `info`. Index: kind. */
 const tailFixed = [0, 4, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 4, 0, 0];
 const tailEach = [0, 0, 0, 0, 12, 12, 8, 0, 0, 0, 0, 0, 0, 8, 0, 12, 0, 0, 0, 12];
-const kindNames = ['void', 'int', 'pointer', 'array', 'struct', 'union', 'enum', 'forward', 'typedef',
-  'volatile', 'const', 'restrict', 'function', 'function', 'variable', 'section', 'float', 'tag', 'tag',
-  'enum'];
+const kindNames = [
+  'void',
+  'int',
+  'pointer',
+  'array',
+  'struct',
+  'union',
+  'enum',
+  'forward',
+  'typedef',
+  'volatile',
+  'const',
+  'restrict',
+  'function',
+  'function',
+  'variable',
+  'section',
+  'float',
+  'tag',
+  'tag',
+  'enum',
+];
 
-/** **Limits**: 2^20 types. **Errors**: a sentence when header or types are broken; broken references are
- *  `other`. */
+/** **Limits**: 2^20 types. **Errors**: a sentence when header or types are broken;
+ *  broken references are `other`. */
 export function parseBtf(bytes: Uint8Array): Btf | { readonly reason: string } {
   const view = viewOf(bytes);
   if (bytes.length < 24 || view.getUint16(0, true) !== magic) return { reason: 'not BTF' };
@@ -88,6 +114,8 @@ export class Btf {
   readonly #offsets: Uint32Array;
   readonly #strings: Uint8Array;
   readonly #structs = new Map<number, BtfStruct | undefined>();
+  /** Kind -> name -> id. */
+  readonly #idsByName = new Map<number, Map<string, number>>();
 
   /** Use `parseBtf`. */
   constructor(view: DataView, offsets: Uint32Array, strings: Uint8Array) {
@@ -123,14 +151,16 @@ export class Btf {
     const word = (at: number): number => (
       isSigned ? this.#view.getInt32(at, true) : this.#view.getUint32(at, true));
     const values = this.#elements(id).map((at) => {
-      const value = isWide ? word(at + 8) * 2 ** 32 + this.#view.getUint32(at + 4, true) : word(at + 4);
+      const value = isWide
+        ? word(at + 8) * 2 ** 32 + this.#view.getUint32(at + 4, true)
+        : word(at + 4);
       return { name: this.#string(this.#view.getUint32(at, true)), value };
     });
     return { name, values };
   }
 
-  /** Variables of a section (`.rodata`, `.bss`, `.data`). Offsets are 0 in an object that no loader has
-   *  opened yet. */
+  /** Variables of a section (`.rodata`, `.bss`, `.data`). Offsets are 0 in an object
+   *  that no loader has opened yet. */
   variables(section: string): BtfMember[] {
     return this.#variables(section).map(({ id, offsetBytes }) => (
       { name: this.#name(id), offsetBytes, type: this.#type(this.#target(id), 0) }));
@@ -145,11 +175,15 @@ export class Btf {
     const sectionId = this.#find(kinds.section, section);
     if (sectionId === undefined) return [];
     return this.#elements(sectionId)
-      .map((at) => ({ id: this.#view.getUint32(at, true), offsetBytes: this.#view.getUint32(at + 4, true) }))
+      .map((at) => ({
+        id: this.#view.getUint32(at, true),
+        offsetBytes: this.#view.getUint32(at + 4, true),
+      }))
       .filter(({ id }) => this.#kind(id) === kinds.variable);
   }
 
-  // struct { int (*type)[N]; struct key *key; struct value *value; struct { inner map } *values[]; }
+  // struct { int (*type)[N]; struct key *key; struct value *value;
+  // struct { inner map } *values[]; }
   #map(name: string, definition: number, depth: number): BtfMap {
     const map: { name: string; key?: BtfType; value?: BtfType; inner?: BtfMap } = { name };
     const id = this.#resolve(definition);
@@ -162,7 +196,9 @@ export class Btf {
       if (member === 'value' && isPointer) map.value = this.#type(this.#target(type), 0);
       if (member === 'values' && this.#kind(type) === kinds.array) {
         const inner = this.#resolve(this.#view.getUint32(this.#offsets[type]! + 12, true));
-        if (this.#kind(inner) === kinds.pointer) map.inner = this.#map('', this.#target(inner), depth + 1);
+        if (this.#kind(inner) === kinds.pointer) {
+          map.inner = this.#map('', this.#target(inner), depth + 1);
+        }
       }
     }
     return map;
@@ -204,7 +240,8 @@ export class Btf {
       return { kind: 'struct', sizeBytes: size, struct };
     }
     if (kind === kinds.forward) {
-      // clang may emit only the name of a struct behind a pointer in a struct; it may stand elsewhere.
+      // clang may emit only the name of a struct behind a pointer in a
+      // struct; it may stand elsewhere.
       const full = this.#find(kinds.struct, this.#name(id));
       if (full !== undefined) return this.#type(full, depth + 1);
     }
@@ -227,7 +264,8 @@ export class Btf {
     const length = this.#view.getUint32(at + 8, true);
     const element = this.#type(elementId, depth + 1);
     const sizeBytes = element.sizeBytes * length;
-    const isChar = element.kind === 'int' && element.sizeBytes === 1 && this.#name(elementId) === 'char';
+    const isChar =
+      element.kind === 'int' && element.sizeBytes === 1 && this.#name(elementId) === 'char';
     if (isChar) return { kind: 'chars', sizeBytes };
     if (element.kind === 'other' || element.sizeBytes === 0) return other('array', sizeBytes);
     return { kind: 'array', sizeBytes, length, element };
@@ -248,13 +286,21 @@ export class Btf {
   #named(kind: number): number[] {
     const ids: number[] = [];
     for (let id = 1; id < this.#offsets.length; id++) {
-      if (this.#kind(id) === kind && this.#view.getUint32(this.#offsets[id]!, true) !== 0) ids.push(id);
+      if (this.#kind(id) === kind && this.#view.getUint32(this.#offsets[id]!, true) !== 0) {
+        ids.push(id);
+      }
     }
     return ids;
   }
 
+  /** The first of this kind and name. Kept by name: hostile BTF may ask for it once a member. */
   #find(kind: number, name: string): number | undefined {
-    return this.#named(kind).find((id) => this.#name(id) === name);
+    let ids = this.#idsByName.get(kind);
+    if (ids === undefined) {
+      ids = new Map(this.#named(kind).reverse().map((id) => [this.#name(id), id]));
+      this.#idsByName.set(kind, ids);
+    }
+    return ids.get(name);
   }
 
   /** 0 for void and for ids that do not exist. */

@@ -1,9 +1,9 @@
-// ELF headers, segments, sections and the build id: 64-bit, little-endian. The file is read in bounded pieces
-// and believed in nothing: every length, count and offset has a limit, and what is broken is absent, not
-// thrown. Source: System V gABI, chapters 4 and 5; elf(5).
+// ELF headers, segments, sections and the build id: 64-bit, little-endian. The file is read in
+// bounded pieces and believed in nothing: every length, count and offset has a limit, and what is
+// broken is absent, not thrown. Source: System V gABI, chapters 4 and 5; elf(5).
 
-/** Up to `length` bytes at `position`; fewer at the end of the file or after an error. Never throws.
- *  The bytes are valid until the next call: a reader may use one buffer again and again. */
+/** Up to `length` bytes at `position`; fewer at the end of the file or after an error. Never
+ *  throws. The bytes are valid until the next call: a reader may use one buffer again and again. */
 export type ReadAt = (position: number, length: number) => Uint8Array;
 
 export type ElfReason = 'not-elf' | 'not-64-bit-little-endian' | 'truncated';
@@ -58,11 +58,17 @@ const sectionBytes = 64;
 const flagSegmentExecutable = 1;
 const flagSectionExecutable = 4;
 
-/** Reads the headers, at most 1024 segments and 8192 sections. **Errors**: a reason when it is no ELF file of
- *  ours. */
+/** Reads the headers, at most 1024 segments and 8192 sections. **Errors**: a reason
+ *  when it is no ELF file of ours. */
 export function readElf(read: ReadAt): ElfFile | { readonly reason: ElfReason } {
   const bytes = read(0, headerBytes);
-  if (bytes.length < 4 || bytes[0] !== 0x7f || bytes[1] !== 0x45 || bytes[2] !== 0x4c || bytes[3] !== 0x46) {
+  if (
+    bytes.length < 4 ||
+    bytes[0] !== 0x7f ||
+    bytes[1] !== 0x45 ||
+    bytes[2] !== 0x4c ||
+    bytes[3] !== 0x46
+  ) {
     return { reason: 'not-elf' };
   }
   if (bytes.length < headerBytes) return { reason: 'truncated' };
@@ -74,9 +80,13 @@ export function readElf(read: ReadAt): ElfFile | { readonly reason: ElfReason } 
   return { machine: header.getUint16(18, true), segments, sections, buildId };
 }
 
-/** A copy of the section's bytes; undefined when it has none in the file, or more than `maxBytes`, or is cut
- *  short. */
-export function readSection(read: ReadAt, section: ElfSection, maxBytes: number): Uint8Array | undefined {
+/** A copy of the section's bytes; undefined when it has none in the file, or more than
+ *  `maxBytes`, or is cut short. */
+export function readSection(
+  read: ReadAt,
+  section: ElfSection,
+  maxBytes: number,
+): Uint8Array | undefined {
   if (section.type === sectionType.noBits || section.sizeBytes > maxBytes) return undefined;
   const bytes = read(section.offset, section.sizeBytes);
   return bytes.length === section.sizeBytes ? new Uint8Array(bytes) : undefined;
@@ -86,16 +96,22 @@ export function readerOf(bytes: Uint8Array): ReadAt {
   return (position, length) => bytes.subarray(position, position + length);
 }
 
-/** The virtual address of a place in the file, undefined when no loaded segment holds it. Executable ones
- *  come first: a linker may let two segments share a page of the file, and what was sampled is code. */
-export function fileOffsetToAddress(segments: readonly ElfSegment[], offset: number): number | undefined {
-  const segment = segments.find((s) => s.isExecutable && isInside(s, offset, 1))
-    ?? segments.find((s) => s.isExecutable && isInside(s, offset, pageBytes))
-    ?? segments.find((s) => isInside(s, offset, 1));
+/** The virtual address of a place in the file, undefined when no loaded segment holds it.
+ *  Executable ones come first: a linker may let two segments share a page of the file,
+ *  and what was sampled is code. */
+export function fileOffsetToAddress(
+  segments: readonly ElfSegment[],
+  offset: number,
+): number | undefined {
+  const segment =
+    segments.find((s) => s.isExecutable && isInside(s, offset, 1)) ??
+    segments.find((s) => s.isExecutable && isInside(s, offset, pageBytes)) ??
+    segments.find((s) => isInside(s, offset, 1));
   return segment === undefined ? undefined : segment.address + (offset - segment.offset);
 }
 
-/** Mappings are made of whole pages: a segment is seen up to the borders of its first and last page. */
+/** Mappings are made of whole pages: a segment is seen up to the borders
+ *  of its first and last page. */
 function isInside(segment: ElfSegment, offset: number, granuleBytes: number): boolean {
   if (segment.type !== segmentType.load) return false;
   const from = Math.floor(segment.offset / granuleBytes) * granuleBytes;
@@ -141,14 +157,18 @@ function readSegments(read: ReadAt, header: DataView): ElfSegment[] {
       memorySizeBytes: readSigned64(view, at + 40),
       alignment: readSigned64(view, at + 48),
     };
-    if (isFilePosition(segment.offset) && isFilePosition(segment.fileSizeBytes)) segments.push(segment);
+    if (isFilePosition(segment.offset) && isFilePosition(segment.fileSizeBytes)) {
+      segments.push(segment);
+    }
   }
   return segments;
 }
 
 function readSections(read: ReadAt, header: DataView): ElfSection[] {
   const offset = readSigned64(header, 40);
-  if (header.getUint16(58, true) !== sectionBytes || offset === 0 || !isFilePosition(offset)) return [];
+  if (header.getUint16(58, true) !== sectionBytes || offset === 0 || !isFilePosition(offset)) {
+    return [];
+  }
   let count = header.getUint16(60, true);
   let namesIndex = header.getUint16(62, true);
   if (count === 0 || namesIndex === 0xffff) {
@@ -163,7 +183,9 @@ function readSections(read: ReadAt, header: DataView): ElfSection[] {
   const table = new Uint8Array(read(offset, count * sectionBytes));
   const sections: (ElfSection & { nameOffset: number })[] = [];
   const view = viewOf(table);
-  for (let at = 0; at + sectionBytes <= table.length; at += sectionBytes) sections.push(sectionAt(view, at));
+  for (let at = 0; at + sectionBytes <= table.length; at += sectionBytes) {
+    sections.push(sectionAt(view, at));
+  }
   const namesSection = sections[namesIndex];
   const names = namesSection && readSection(read, namesSection, maxNameTableBytes);
   return sections.map(({ nameOffset, ...section }) => (
@@ -191,9 +213,13 @@ function isFilePosition(value: number): boolean {
   return value >= 0 && value < 2 ** 52;
 }
 
-/** Segments first, as the kernel does; files without them (objects, stripped headers) are told by their
- *  sections. */
-function readBuildId(read: ReadAt, segments: readonly ElfSegment[], sections: readonly ElfSection[]): string {
+/** Segments first, as the kernel does; files without them (objects, stripped headers)
+ *  are told by their sections. */
+function readBuildId(
+  read: ReadAt,
+  segments: readonly ElfSegment[],
+  sections: readonly ElfSection[],
+): string {
   const pieces = [
     ...segments.filter((s) => s.type === segmentType.note)
       .map((s) => ({ offset: s.offset, sizeBytes: s.fileSizeBytes, alignment: s.alignment })),
@@ -207,7 +233,8 @@ function readBuildId(read: ReadAt, segments: readonly ElfSegment[], sections: re
   return '';
 }
 
-// A note: u32 name size, u32 descriptor size, u32 type, name, descriptor, both padded. Ours: "GNU", type 3.
+// A note: u32 name size, u32 descriptor size, u32 type, name, descriptor,
+// both padded. Ours: "GNU", type 3.
 function buildIdIn(bytes: Uint8Array, alignment: number): string {
   const view = viewOf(bytes);
   let at = 0;
@@ -215,7 +242,8 @@ function buildIdIn(bytes: Uint8Array, alignment: number): string {
     const nameSize = view.getUint32(at, true);
     const sizeBytes = view.getUint32(at + 4, true);
     const descriptor = alignUp(at + 12 + nameSize, alignment);
-    const isGnu = nameSize === 4 && at + 16 <= bytes.length && view.getUint32(at + 12, true) === 0x00554e47;
+    const isGnu =
+      nameSize === 4 && at + 16 <= bytes.length && view.getUint32(at + 12, true) === 0x00554e47;
     const isWhole = sizeBytes > 0 && sizeBytes <= 64 && descriptor + sizeBytes <= bytes.length;
     if (isGnu && isWhole && view.getUint32(at + 8, true) === 3) {
       const id = bytes.subarray(descriptor, descriptor + sizeBytes);

@@ -1,5 +1,5 @@
-// Symbols that may overlap -> disjoint ranges, sorted by start. The rules stand in symbols.ts. (hot: typed
-// arrays only)
+// Symbols that may overlap -> disjoint ranges, sorted by start. The rules stand in
+// symbols.ts. (hot: typed arrays only)
 
 export const symbolFlag = {
   /** Its name is in the dynamic string table. */
@@ -15,9 +15,9 @@ const maxSymbols = 2 ** 21;
 const maxAliases = 64;
 const maxGroup = 1024;
 
-/** Columns of rows, 13 bytes a row. Room that is asked for but not written to costs no memory: the kernel
- *  gives pages at the first write. **Units**: addresses relative to the file's lowest segment, string table
- *  offsets. */
+/** Columns of rows, 13 bytes a row. Room that is asked for but not written to costs no memory: the
+ *  kernel gives pages at the first write. **Units**: addresses relative to the file's lowest
+ *  segment, string table offsets. */
 export class SymbolColumns {
   starts: Uint32Array;
   ends: Uint32Array;
@@ -35,7 +35,9 @@ export class SymbolColumns {
   }
 
   get byteLength(): number {
-    return this.starts.byteLength + this.ends.byteLength + this.names.byteLength + this.flags.byteLength;
+    return (
+      this.starts.byteLength + this.ends.byteLength + this.names.byteLength + this.flags.byteLength
+    );
   }
 
   /** False, and nothing added, when there is no room. */
@@ -71,7 +73,8 @@ export function lastAtOrBelow(sorted: Uint32Array, count: number, value: number)
   return low - 1;
 }
 
-/** Ranges beyond 2^21 are dropped, those of the highest addresses. Marks aliases in `symbols` itself. */
+/** Ranges beyond 2^21 are dropped, those of the highest addresses. Marks
+ *  aliases in `symbols` itself. */
 export function layFlat(symbols: SymbolColumns): { columns: SymbolColumns; aliases: Uint32Array } {
   const order = sortedByStart(symbols);
   const sweep = new Sweep(symbols);
@@ -81,7 +84,8 @@ export function layFlat(symbols: SymbolColumns): { columns: SymbolColumns; alias
   return { columns: sweep.ranges, aliases: Uint32Array.from(sweep.aliases) };
 }
 
-/** Row numbers in order of start, equal ones in order of row: both fit into the 53 bits of one key. */
+/** Row numbers in order of start, equal ones in order of row: both fit
+ *  into the 53 bits of one key. */
 function sortedByStart({ starts, count }: SymbolColumns): Uint32Array {
   const keys = new Float64Array(count);
   for (let i = 0; i < count; i++) keys[i] = starts[i]! * maxSymbols + i;
@@ -102,7 +106,8 @@ function preferenceOfFlags(flags: number): number {
   return ((flags & symbolFlag.guess) !== 0 ? 4 : 0) + binding;
 }
 
-/** Goes over the addresses upwards with a stack of the symbols that are open; the top one owns the code. */
+/** Goes over the addresses upwards with a stack of the symbols that are
+ *  open; the top one owns the code. */
 class Sweep {
   readonly ranges: SymbolColumns;
   readonly aliases: number[] = [];
@@ -116,13 +121,14 @@ class Sweep {
     this.ranges = new SymbolColumns(2 * symbols.count);
   }
 
-  /** Opens the symbols that begin where row `order[from]` does, of very many the first 1024. Returns where
-   *  the next ones stand in `order`. */
+  /** Opens the symbols that begin where row `order[from]` does, of very many the first 1024.
+   *  Returns where the next ones stand in `order`. */
   enterNext(order: Uint32Array, from: number): number {
     const { starts, flags } = this.#symbols;
     const start = starts[order[from]!]!;
     let to = from;
-    let own = from; // equal rows stay in the order in which they were pushed: those of .symtab come first
+    // Equal rows stay in the order in which they were pushed: those of .symtab come first.
+    let own = from;
     for (; to < order.length && starts[order[to]!]! === start; to++) {
       if ((flags[order[to]!]! & symbolFlag.dynamic) === 0) own = to + 1;
     }
@@ -148,7 +154,8 @@ class Sweep {
     }
   }
 
-  /** Opens a symbol that begins here, inside of those that are open. A guess ends where any other begins. */
+  /** Opens a symbol that begins here, inside of those that are open. A guess
+   *  ends where any other begins. */
   #enter(start: number, row: number): void {
     const { flags } = this.#symbols;
     const top = this.#open.length === 0 ? undefined : this.#open[this.#open.length - 1]!;

@@ -1,24 +1,26 @@
-// Function symbols of an ELF file: .symtab and .dynsym, laid flat into sorted, disjoint ranges in typed
-// arrays, 13 bytes each; names stay in the file until asked for. Source: System V gABI, chapter 4, "Symbol
-// Table".
+// Function symbols of an ELF file: .symtab and .dynsym, laid flat into sorted, disjoint ranges
+// in typed arrays, 13 bytes each; names stay in the file until asked for. Source: System V
+// gABI, chapter 4, "Symbol Table".
 //
 // Where symbols overlap, the one that begins last wins, and after its end the enclosing one goes on:
 //
-//   outer  |--------------------|          outer | inner | outer | (gap) | guess ..... next or end of section
-//   inner         |-----|            ->
+//   outer  |--------------------|         outer | inner | outer | (gap) | guess ... next symbol, or
+//   inner         |-----|            ->                                             end of section
 //
-// Of several that begin at one address: sized before unsized, global before local before weak, long before
-// short, then the shortest name, then the alphabet; .dynsym counts only where .symtab has none. A symbol
-// without a size reaches to the next symbol, at most to the end of its section, and only where no sized one
-// is; it is marked as a guess.
+// Of several that begin at one address: sized before unsized, global before local before weak, long
+// before short, then the shortest name, then the alphabet; .dynsym counts only where .symtab has
+// none. A symbol without a size reaches to the next symbol, at most to the end of its section, and
+// only where no sized one is; it is marked as a guess.
 
-import type { ElfFile, ElfSection, ReadAt } from './elf-file.js';
+import type { ElfFile, ElfSection, ElfSegment, ReadAt } from './elf-file.js';
 import { readCString, readSection, sectionType, segmentType } from './elf-file.js';
 import { SymbolColumns, lastAtOrBelow, layFlat, symbolFlag } from './symbol-ranges.js';
 
 export type SymbolsReason = 'no-symbols' | 'over-budget';
 
 const maxTableBytes = 64 << 20;
+/** More loaded segments are not looked at: each may be asked about once a symbol. */
+const maxLoads = 64;
 const maxNameBytes = 4096;
 const firstReadBytes = 256;
 const entryBytes = 24;
@@ -29,9 +31,13 @@ const typeIndirectFunction = 10;
 const firstReservedSection = 0xff00;
 const maxOffset = 2 ** 32 - 1;
 
-/** Reads both symbol tables. **Limits**: 64 MB a table, 2^21 functions a file: beyond it `over-budget`. */
-export function readSymbols(read: ReadAt, file: ElfFile): SymbolTable | { readonly reason: SymbolsReason } {
-  const loads = file.segments.filter((s) => s.type === segmentType.load);
+/** Reads both symbol tables. **Limits**: 64 MB a table, 2^21 functions a
+ *  file: beyond it `over-budget`. */
+export function readSymbols(
+  read: ReadAt,
+  file: ElfFile,
+): SymbolTable | { readonly reason: SymbolsReason } {
+  const loads = file.segments.filter((s) => s.type === segmentType.load).slice(0, maxLoads);
   const base = loads.reduce((lowest, s) => Math.min(lowest, s.address), Infinity);
   if (base === Infinity) return { reason: 'no-symbols' };
   const { symbols, dynamicSymbols } = sectionType;
@@ -47,7 +53,7 @@ export function readSymbols(read: ReadAt, file: ElfFile): SymbolTable | { readon
     const strings = section && file.sections[section.link];
     names.push({ section: strings, bytes: undefined });
     if (section === undefined || strings === undefined) continue;
-    if (!collect(read, section, { file, base, flag, columns })) return { reason: 'over-budget' };
+    if (!collect(read, section, { file, loads, base, flag, columns })) return { reason: 'over-budget' };
   }
   if (columns.count === 0) return { reason: 'no-symbols' };
   return new SymbolTable(base, layFlat(columns), names);
@@ -73,7 +79,11 @@ export class SymbolTable {
   readonly #names: readonly NameTable[];
 
   /** Use `readSymbols`. */
-  constructor(base: number, ranges: { columns: SymbolColumns; aliases: Uint32Array }, names: NameTable[]) {
+  constructor(
+    base: number,
+    ranges: { columns: SymbolColumns; aliases: Uint32Array },
+    names: NameTable[],
+  ) {
     this.#base = base;
     this.#columns = ranges.columns;
     this.#aliases = ranges.aliases;
@@ -115,14 +125,15 @@ export class SymbolTable {
     return this.#columns.names[index]! * 256 + this.#columns.flags[index]!;
   }
 
-  /** Where the code between two symbols begins that this uncovered address lies in; undefined before the
-   *  first. */
+  /** Where the code between two symbols begins that this uncovered address lies in;
+   *  undefined before the first. */
   gapStart(address: number): number | undefined {
     const index = lastAtOrBelow(this.#columns.starts, this.count, address - this.#base);
     return index < 0 ? undefined : this.#base + this.#columns.ends[index]!;
   }
 
-  /** Its name without the version (`memcpy@@GLIBC_2.14`), at most 4 KB; '' when it cannot be read. */
+  /** Its name without the version (`memcpy@@GLIBC_2.14`), at most 4
+   *  KB; '' when it cannot be read. */
   name(index: number, read: ReadAt): string {
     const reference = this.#columns.names[index]!;
     const flags = this.#columns.flags[index]!;
@@ -137,12 +148,12 @@ export class SymbolTable {
     return best;
   }
 
-  /** Reads the names' string tables as a whole, so that `name` needs no file any more. False when they cannot
-   *  be read. */
+  /** Reads the names' string tables as a whole, so that `name` needs no file any more.
+   *  False when they cannot be read, or have more than 64 MB. */
   keepNames(read: ReadAt): boolean {
     for (const table of this.#names) {
       if (table.section === undefined) continue;
-      table.bytes ??= readSection(read, table.section, table.section.sizeBytes);
+      table.bytes ??= readSection(read, table.section, maxTableBytes);
       if (table.bytes === undefined) return false;
     }
     return true;
@@ -152,6 +163,7 @@ export class SymbolTable {
 /** What `collect` adds to, and how. */
 interface Collecting {
   readonly file: ElfFile;
+  readonly loads: readonly ElfSegment[];
   readonly base: number;
   readonly flag: number;
   readonly columns: SymbolColumns;
@@ -160,16 +172,20 @@ interface Collecting {
 /** Adds the functions of one table; false when there are too many. */
 function collect(read: ReadAt, section: ElfSection, into: Collecting): boolean {
   for (let done = 0; done + entryBytes <= section.sizeBytes; done += chunkBytes) {
-    const words = wordsOf(read(section.offset + done, Math.min(chunkBytes, section.sizeBytes - done)));
+    const words = wordsOf(
+      read(section.offset + done, Math.min(chunkBytes, section.sizeBytes - done)),
+    );
     if (words.length === 0) break;
     if (!collectEntries(words, into)) return false;
   }
   return true;
 }
 
-/** (hot; runs mostly before it is compiled, hence words: numbers beyond 31 bits cost an allocation each)
- *  An entry: u32 name, u8 binding << 4 | type, u8 visibility, u16 section, u64 value, u64 size. */
-function collectEntries(words: Uint32Array, { file, base, flag, columns }: Collecting): boolean {
+/** (hot; runs mostly before it is compiled, hence words: numbers beyond 31 bits cost an
+ *  allocation each) An entry: u32 name, u8 binding << 4 | type, u8 visibility, u16
+ *  section, u64 value, u64 size. */
+function collectEntries(words: Uint32Array, into: Collecting): boolean {
+  const { base, flag, columns } = into;
   const baseLow = base >>> 0;
   const baseHigh = Math.floor(base / 2 ** 32) >>> 0;
   for (let at = 0; at + entryWords <= words.length; at += entryWords) {
@@ -183,11 +199,13 @@ function collectEntries(words: Uint32Array, { file, base, flag, columns }: Colle
     const highOfStart = high - baseHigh - (low < baseLow ? 1 : 0);
     const start = (low - baseLow) >>> 0;
     const isZero = low === 0 && high === 0;
-    if (sectionIndex === 0 || name === 0 || isZero || highOfStart !== 0 || start === maxOffset) continue;
+    if (sectionIndex === 0 || name === 0 || isZero || highOfStart !== 0 || start === maxOffset) {
+      continue;
+    }
     let end = words[at + 5] === 0 ? start + words[at + 4]! : maxOffset;
     let flags = flag | bindingFlag((info >>> 4) & 15);
     if (end === start) {
-      end = limitOf(file, sectionIndex, base + start) - base;
+      end = limitOf(into, sectionIndex, base + start) - base;
       flags |= symbolFlag.guess;
     }
     if (end > start && !columns.push(start, Math.min(end, maxOffset), name, flags)) return false;
@@ -201,13 +219,12 @@ function wordsOf(bytes: Uint8Array): Uint32Array {
   return new Uint32Array(aligned.buffer, aligned.byteOffset, Math.floor(aligned.length / 4));
 }
 
-/** How far a symbol without a size may reach: the end of its section, else of its segment; 0 when it lies in
- *  neither. */
-function limitOf(file: ElfFile, sectionIndex: number, address: number): number {
+/** How far a symbol without a size may reach: the end of its section, else of its
+ *  segment; 0 when it lies in neither. */
+function limitOf({ file, loads }: Collecting, sectionIndex: number, address: number): number {
   const section = sectionIndex < firstReservedSection ? file.sections[sectionIndex] : undefined;
   if (section !== undefined) return section.address + section.sizeBytes;
-  const segment = file.segments.find((s) => s.type === segmentType.load && address >= s.address
-    && address < s.address + s.memorySizeBytes);
+  const segment = loads.find((s) => address >= s.address && address - s.address < s.memorySizeBytes);
   return segment === undefined ? 0 : segment.address + segment.memorySizeBytes;
 }
 
@@ -218,7 +235,9 @@ function bindingFlag(binding: number): number {
 
 function nameAt(read: ReadAt, table: NameTable, offset: number): string {
   if (table.section === undefined || offset >= table.section.sizeBytes) return '';
-  if (table.bytes !== undefined) return withoutVersion(readCString(table.bytes, offset, maxNameBytes));
+  if (table.bytes !== undefined) {
+    return withoutVersion(readCString(table.bytes, offset, maxNameBytes));
+  }
   const left = table.section.sizeBytes - offset;
   let bytes = read(table.section.offset + offset, Math.min(left, firstReadBytes));
   if (bytes.length === firstReadBytes && !bytes.includes(0)) {

@@ -85,10 +85,14 @@ function structText(of: Btf, name: string): string {
   return `${struct.sizeBytes}: ${members.join(', ')}`;
 }
 
-test('structs have the layout that the compiler gave them, and char is told from a signed byte', () => {
-  assert.equal(structText(btf, 'all'), '88: 0 b1 u8, 1 c1 s8, 2 b2 u16, 4 c2 s16, 6 pad u16, 8 b8 u64, '
-    + '16 c8 s64, 24 b4 u32, 28 c4 s32, 32 text char[5], 37 numbers s8[3], 40 color u32, 44 grid u32[2][2], '
-    + '60 inner struct inner, 68 inners struct inner[2]');
+test('structs lie as the compiler laid them out, and char is told from a signed byte', () => {
+  assert.equal(
+    structText(btf, 'all'),
+    '88: 0 b1 u8, 1 c1 s8, 2 b2 u16, 4 c2 s16, 6 pad u16, 8 b8 u64, ' +
+      '16 c8 s64, 24 b4 u32, 28 c4 s32, 32 text char[5], 37 numbers s8[3], 40 color u32, ' +
+      '44 grid u32[2][2], ' +
+      '60 inner struct inner, 68 inners struct inner[2]',
+  );
   assert.equal(structText(btf, 'pointer'), '8: 0 p (pointer)');
   assert.equal(structText(btf, 'bits'), '4: 0 a (bit field), 0 b (bit field)');
   assert.equal(structText(btf, 'nest'), '8: 0  (union)');
@@ -127,15 +131,38 @@ test('a record is decoded into its members', () => {
   record.writeUInt32LE(7, at + 56);
   record.write('abcdef', at + 62);
   record.writeUInt16LE(9, at + 76);
-  assert.deepEqual(decoder.decode(new DataView(record.buffer, record.byteOffset, record.length), at), {
-    b1: 255, c1: -1, b2: 0, c2: -2, pad: 0, b8: 2n ** 64n - 1n, c8: -5n, b4: 0, c4: 0,
-    text: 'höh', numbers: [-1, 1, 2], color: 3, grid: [[0, 0], [0, 7]], inner: { a: 0, tag: 'abcdef' },
-    inners: [{ a: 0, tag: '' }, { a: 9, tag: '' }],
-  });
+  assert.deepEqual(
+    decoder.decode(new DataView(record.buffer, record.byteOffset, record.length), at),
+    {
+      b1: 255,
+      c1: -1,
+      b2: 0,
+      c2: -2,
+      pad: 0,
+      b8: 2n ** 64n - 1n,
+      c8: -5n,
+      b4: 0,
+      c4: 0,
+      text: 'höh',
+      numbers: [-1, 1, 2],
+      color: 3,
+      grid: [
+        [0, 0],
+        [0, 7],
+      ],
+      inner: { a: 0, tag: 'abcdef' },
+      inners: [
+        { a: 0, tag: '' },
+        { a: 9, tag: '' },
+      ],
+    },
+  );
 });
 
 test('what has no wire form is refused with its place', () => {
-  assert.deepEqual(buildDecoder(btf, 'pointer'), { reason: 'pointer.p: pointer cannot be decoded' });
+  assert.deepEqual(buildDecoder(btf, 'pointer'), {
+    reason: 'pointer.p: pointer cannot be decoded',
+  });
   assert.deepEqual(buildDecoder(btf, 'bits'), { reason: 'bits.a: bit field cannot be decoded' });
   assert.deepEqual(buildDecoder(btf, 'nest'), { reason: 'nest.: union cannot be decoded' });
   assert.deepEqual(buildDecoder(btf, 'missing'), { reason: 'there is no struct missing' });
@@ -143,19 +170,31 @@ test('what has no wire form is refused with its place', () => {
 
 const kernelBtf = '/sys/kernel/btf/vmlinux';
 
-test('the kernel describes itself', { skip: !existsSync(kernelBtf) && 'a kernel without BTF' }, () => {
-  const kernel = parse(readFileSync(kernelBtf));
-  assert.equal(structText(kernel, 'bpf_insn'),
-    '8: 0 code u8, 1 dst_reg (bit field), 1 src_reg (bit field), 2 off s16, 4 imm s32');
-  assert.equal(structText(kernel, 'timespec64'), '16: 0 tv_sec s64, 8 tv_nsec s64');
-  assert.equal(kernel.struct('new_utsname')?.members[5]?.offsetBytes, 5 * 65);
-  assert.equal(kernel.enum('bpf_map_type')?.values.find((v) => v.name === 'BPF_MAP_TYPE_RINGBUF')?.value, 27);
-  const comm = kernel.struct('task_struct')?.members.find((m) => m.name === 'comm');
-  assert.deepEqual(comm?.type, { kind: 'chars', sizeBytes: 16 });
-});
+test(
+  'the kernel describes itself',
+  { skip: !existsSync(kernelBtf) && 'a kernel without BTF' },
+  () => {
+    const kernel = parse(readFileSync(kernelBtf));
+    assert.equal(
+      structText(kernel, 'bpf_insn'),
+      '8: 0 code u8, 1 dst_reg (bit field), 1 src_reg (bit field), 2 off s16, 4 imm s32',
+    );
+    assert.equal(structText(kernel, 'timespec64'), '16: 0 tv_sec s64, 8 tv_nsec s64');
+    assert.equal(kernel.struct('new_utsname')?.members[5]?.offsetBytes, 5 * 65);
+    assert.equal(
+      kernel.enum('bpf_map_type')?.values.find((v) => v.name === 'BPF_MAP_TYPE_RINGBUF')?.value,
+      27,
+    );
+    const comm = kernel.struct('task_struct')?.members.find((m) => m.name === 'comm');
+    assert.deepEqual(comm?.type, { kind: 'chars', sizeBytes: 16 });
+  },
+);
 
 test('broken BTF gives types or a reason, never a throw', () => {
-  const edit = fc.tuple(fc.integer({ min: 0, max: bytes.length - 1 }), fc.integer({ min: 0, max: 255 }));
+  const edit = fc.tuple(
+    fc.integer({ min: 0, max: bytes.length - 1 }),
+    fc.integer({ min: 0, max: 255 }),
+  );
   const lengths = fc.option(fc.integer({ min: 0, max: bytes.length }));
   fc.assert(fc.property(fc.array(edit, { maxLength: 20 }), lengths, (edits, length) => {
     const broken = Uint8Array.from(bytes);
@@ -173,8 +212,8 @@ test('broken BTF gives types or a reason, never a throw', () => {
   }), { numRuns: 2000 });
 });
 
-/** int a; then `count` structs, each of two of the one before at offset 0, so 2^count values; the last is
- *  called `last`. */
+/** int a; then `count` structs, each of two of the one before at offset 0, so 2^count
+ *  values; the last is called `last`. */
 function doublings(count: number): Btf {
   const strings = Buffer.from('\0m\0last\0');
   const struct = 4 << 24;

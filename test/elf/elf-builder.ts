@@ -23,7 +23,8 @@ export const textBytes = 0x2000;
 
 const bindings = { local: 0, global: 1, weak: 2 };
 
-/** Sections: 0 none, 1 .text, 2 .symtab, 3 .strtab, 4 .dynsym, 5 .dynstr, 6 .note.gnu.build-id, 7 .shstrtab.
+/** Sections: 0 none, 1 .text, 2 .symtab, 3 .strtab, 4 .dynsym, 5 .dynstr, 6
+ *  .note.gnu.build-id, 7 .shstrtab.
  *  */
 export function buildElf(spec: ElfSpec): Uint8Array {
   const staticTable = symbolTable(spec.symbols ?? []);
@@ -32,12 +33,21 @@ export function buildElf(spec: ElfSpec): Uint8Array {
     '.text', '.symtab', '.strtab', '.dynsym', '.dynstr', '.note.gnu.build-id', '.shstrtab']);
   const note = buildIdNote(spec.buildId ?? '');
   const contents: { type: number; link: number; bytes: Buffer }[] = [
-    { type: 2, link: 3, bytes: staticTable.entries }, { type: 3, link: 0, bytes: staticTable.strings },
-    { type: 11, link: 5, bytes: dynamicTable.entries }, { type: 3, link: 0, bytes: dynamicTable.strings },
-    { type: 7, link: 0, bytes: note }, { type: 3, link: 0, bytes: names.bytes },
+    { type: 2, link: 3, bytes: staticTable.entries },
+    { type: 3, link: 0, bytes: staticTable.strings },
+    { type: 11, link: 5, bytes: dynamicTable.entries },
+    { type: 3, link: 0, bytes: dynamicTable.strings },
+    { type: 7, link: 0, bytes: note },
+    { type: 3, link: 0, bytes: names.bytes },
   ];
   const pieces: Buffer[] = [];
-  const text = { type: 1, flags: 6, address: textAddress, offset: textOffset, sizeBytes: textBytes };
+  const text = {
+    type: 1,
+    flags: 6,
+    address: textAddress,
+    offset: textOffset,
+    sizeBytes: textBytes,
+  };
   const sections = [sectionHeader({}), sectionHeader({ name: names.offsets[0]!, ...text })];
   let offset = textOffset + textBytes;
   let noteOffset = 0;
@@ -49,7 +59,13 @@ export function buildElf(spec: ElfSpec): Uint8Array {
     offset += bytes.length;
   });
   const segments = [
-    programHeader({ type: 1, flags: 5, offset: textOffset, address: textAddress, sizeBytes: textBytes }),
+    programHeader({
+      type: 1,
+      flags: 5,
+      offset: textOffset,
+      address: textAddress,
+      sizeBytes: textBytes,
+    }),
     programHeader({ type: 4, flags: 4, offset: noteOffset, address: 0, sizeBytes: note.length }),
   ];
   const head = Buffer.alloc(textOffset + textBytes);

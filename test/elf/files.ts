@@ -5,7 +5,9 @@ import { readFileSync } from 'node:fs';
 
 /** The library of this name that this process has loaded; '' when it has none. */
 export function loadedFile(name: string): string {
-  const line = readFileSync('/proc/self/maps', 'utf8').split('\n').find((l) => l.includes(`/${name}`));
+  const line = readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .find((l) => l.includes(`/${name}`));
   return line === undefined ? '' : line.slice(line.indexOf('/'));
 }
 
@@ -23,10 +25,13 @@ export function readelfFunctions(path: string): ReadelfSymbol[] {
   const symbols: ReadelfSymbol[] = [];
   for (const line of text.split('\n')) {
     // Num: Value Size Type Bind Vis Ndx Name
-    const match = /^ *\d+: ([0-9a-f]{16}) +(\S+) I?FUNC +\S+ +\S+ +(?:\[[^\]]*\] +)?(\S+) (\S+)/.exec(line);
+    const match =
+      /^ *\d+: ([0-9a-f]{16}) +(\S+) I?FUNC +\S+ +\S+ +(?:\[[^\]]*\] +)?(\S+) (\S+)/.exec(line);
     if (match === null || match[3] === 'UND') continue;
     const value = Number.parseInt(match[1]!, 16);
-    if (value !== 0) symbols.push({ value, sizeBytes: Number(match[2]), name: match[4]!.split('@')[0]! });
+    if (value !== 0) {
+      symbols.push({ value, sizeBytes: Number(match[2]), name: match[4]!.split('@')[0]! });
+    }
   }
   return symbols;
 }

@@ -1,5 +1,5 @@
-// Symbols against readelf on the files of this host, the rules of choice on small made files, and hostile
-// files.
+// Symbols against readelf on the files of this host, the rules of choice on small
+// made files, and hostile files.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -31,8 +31,8 @@ function tableOf(read: ReadAt): SymbolTable {
   return table;
 }
 
-/** Names that readelf's list allows at an address: of the sized symbols around it those that begin last;
- *  else, unsized. */
+/** Names that readelf's list allows at an address: of the sized symbols around it those
+ *  that begin last; else, unsized. */
 function allowedNames(
   sorted: readonly ReadelfSymbol[], address: number,
 ): { readonly names: Set<string>; readonly isSized: boolean } {
@@ -68,7 +68,9 @@ for (const { path, step } of files.filter((f) => existsSync(f.path))) {
         const index = table.find(address);
         const found = index < 0 ? '(none)' : table.name(index, read);
         const isGuess = index >= 0 && table.range(index).isGuess;
-        const isRight = isSized ? names.has(found) && !isGuess : index < 0 || (isGuess && names.has(found));
+        const isRight = isSized
+          ? names.has(found) && !isGuess
+          : index < 0 || (isGuess && names.has(found));
         assert.ok(isRight, `0x${address.toString(16)}: ${found}, readelf: ${[...names].join(' ')}`);
         checked++;
       }
@@ -156,7 +158,7 @@ test('no code: undefined, absolute zero, data, nameless, outside of the file', (
   assert.deepEqual(readSymbols(read, readElf(read) as ElfFile), { reason: 'no-symbols' });
 });
 
-test('names are the same from the file and from memory, and ranges of one function share its id', () => {
+test('names are the same from file and memory, and ranges of one function share its id', () => {
   const symbols = [at(0, 4, 'a'), at(1, 1, 'b')];
   const read = readerOf(buildElf({ symbols, dynamicSymbols: [at(5, 1, 'c')] }));
   const table = tableOf(read);
@@ -169,30 +171,45 @@ test('names are the same from the file and from memory, and ranges of one functi
 });
 
 test('ranges are disjoint and agree with the rule, whatever the symbols', () => {
-  const symbol = fc.record({ slot: fc.integer({ min: 0, max: 30 }), slots: fc.integer({ min: 0, max: 12 }),
-    binding: fc.constantFrom('local' as const, 'global' as const, 'weak' as const) });
-  fc.assert(fc.property(fc.array(symbol, { minLength: 1, maxLength: 12 }), (specs) => {
-    const symbols = specs.map(({ slot, slots, binding }, i) => at(slot, slots, `s${i}`, { binding }));
-    const read = readerOf(buildElf({ symbols }));
-    const table = tableOf(read);
-    for (let i = 1; i < table.count; i++) assert.ok(table.range(i).start >= table.range(i - 1).end);
-    for (let slot = 0; slot < 44; slot++) {
-      const address = textAddress + 16 * slot;
-      const around = symbols.filter((s) => s.value <= address && s.value + s.sizeBytes > address);
-      const begin = Math.max(...around.map((s) => s.value));
-      const index = table.find(address);
-      const found = index < 0 ? undefined : symbols.find((s) => s.name === table.name(index, read));
-      if (around.length > 0) assert.ok(found !== undefined && found.sizeBytes > 0 && found.value === begin);
-      else assert.ok(found === undefined || (found.sizeBytes === 0 && table.range(index).isGuess));
-    }
-  }));
+  const symbol = fc.record({
+    slot: fc.integer({ min: 0, max: 30 }),
+    slots: fc.integer({ min: 0, max: 12 }),
+    binding: fc.constantFrom('local' as const, 'global' as const, 'weak' as const),
+  });
+  fc.assert(
+    fc.property(fc.array(symbol, { minLength: 1, maxLength: 12 }), (specs) => {
+      const symbols = specs.map(({ slot, slots, binding }, i) =>
+        at(slot, slots, `s${i}`, { binding }),
+      );
+      const read = readerOf(buildElf({ symbols }));
+      const table = tableOf(read);
+      for (let i = 1; i < table.count; i++) {
+        assert.ok(table.range(i).start >= table.range(i - 1).end);
+      }
+      for (let slot = 0; slot < 44; slot++) {
+        const address = textAddress + 16 * slot;
+        const around = symbols.filter((s) => s.value <= address && s.value + s.sizeBytes > address);
+        const begin = Math.max(...around.map((s) => s.value));
+        const index = table.find(address);
+        const found =
+          index < 0 ? undefined : symbols.find((s) => s.name === table.name(index, read));
+        if (around.length > 0)
+          assert.ok(found !== undefined && found.sizeBytes > 0 && found.value === begin);
+        else
+          assert.ok(found === undefined || (found.sizeBytes === 0 && table.range(index).isGuess));
+      }
+    }),
+  );
 });
 
-test('broken files give symbols or a reason, never a throw, and stay inside of their limits', () => {
+test('broken files give symbols or a reason, never a throw, inside of their limits', () => {
   const symbols = [at(0, 2, 'a'), at(1, 4, 'b'), at(8, 0, 'c')];
   const good = buildElf({ symbols, dynamicSymbols: [at(3, 1, 'd')] });
   const tail = textOffset + textBytes;
-  const place = fc.oneof(fc.integer({ min: 0, max: 200 }), fc.integer({ min: tail, max: good.length - 1 }));
+  const place = fc.oneof(
+    fc.integer({ min: 0, max: 200 }),
+    fc.integer({ min: tail, max: good.length - 1 }),
+  );
   const edits = fc.array(fc.tuple(place, fc.integer({ min: 0, max: 255 })), { maxLength: 12 });
   fc.assert(fc.property(edits, fc.integer({ min: 0, max: good.length }), (changes, length) => {
     const bytes = Uint8Array.from(good);
@@ -235,7 +252,11 @@ test('more than 2^21 functions are over budget', () => {
   const tableAt = Number(bytes.readBigUInt64LE(sections + 2 * 64 + 24));
   bytes.writeBigUInt64LE(60n << 20n, sections + 2 * 64 + 32);
   const entry = bytes.subarray(tableAt + 24, tableAt + 48);
-  const read: ReadAt = (position, length) => (position < tableAt || length % 24 !== 0
-    ? readerOf(bytes)(position, length) : Buffer.alloc(length, entry));
-  assert.deepEqual(readSymbols(read, readElf(readerOf(bytes)) as ElfFile), { reason: 'over-budget' });
+  const read: ReadAt = (position, length) =>
+    position < tableAt || length % 24 !== 0
+      ? readerOf(bytes)(position, length)
+      : Buffer.alloc(length, entry);
+  assert.deepEqual(readSymbols(read, readElf(readerOf(bytes)) as ElfFile), {
+    reason: 'over-budget',
+  });
 });
