@@ -1,5 +1,5 @@
-// Names of errno values, and the one exception that ffi throws: a call into libc, the kernel or libbpf that
-// failed.
+// Names of errno values, and the one exception that ffi throws: a call into libc,
+// the kernel or libbpf that failed.
 
 import { getSystemErrorName } from 'node:util';
 

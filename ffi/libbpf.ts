@@ -1,8 +1,8 @@
-// libbpf, found at run time. Every call that can fail goes through check(), which names the operation and
-// the errno; libbpf does not test the handles it is given, so a null one would end the process: none is let
-// in or out.
-// Source: libbpf's <bpf/libbpf.h>, <bpf/bpf.h>, <bpf/btf.h>; version 1.0 and later, whose functions return
-// -errno.
+// libbpf, found at run time. Every call that can fail goes through check(), which names the
+// operation and the errno; libbpf does not test the handles it is given, so a null one would end
+// the process: none is let in or out.
+// Source: libbpf's <bpf/libbpf.h>, <bpf/bpf.h>, <bpf/btf.h>; version 1.0 and later,
+// whose functions return -errno.
 
 import koffi from 'koffi';
 import { CallError, LibraryError, errnoName } from './errno.js';
@@ -75,7 +75,9 @@ function load(name: string): Api {
     });
     const table = Object.fromEntries(functions) as unknown as Api;
     const major = table.libbpf_major_version() as number;
-    if (major < MIN_MAJOR) throw new Error(`it is version ${major}, ${MIN_MAJOR} or later is needed`);
+    if (major < MIN_MAJOR) {
+      throw new Error(`it is version ${major}, ${MIN_MAJOR} or later is needed`);
+    }
     return table;
   } catch (error) {
     throw new LibraryError(name, `${name} cannot be used: ${(error as Error).message}`);
@@ -88,7 +90,10 @@ function check(operation: string, result: number | bigint): number {
   return Number(result);
 }
 
-function checkPointer<Kind extends string>(operation: string, pointer: bigint | null): Handle<Kind> {
+function checkPointer<Kind extends string>(
+  operation: string,
+  pointer: bigint | null,
+): Handle<Kind> {
   if (pointer === null || pointer === 0n) throw new CallError(operation, lastErrno());
   return pointer as Handle<Kind>;
 }
@@ -106,7 +111,8 @@ const logText = Buffer.alloc(MAX_LOG_BYTES);
 let sink: LogSink = () => {};
 let finestLevel = -1;
 
-/** Sends libbpf's own log, one line a call, to `to`: levels as fine as `finest`. Replaces the sink before.
+/** Sends libbpf's own log, one line a call, to `to`: levels as fine as
+ *  `finest`. Replaces the sink before.
  *  **Limits**: 64 KB a message, the rest is cut. */
 export function setLog(finest: LogLevel, to: LogSink): void {
   const isFirst = finestLevel < 0;
@@ -120,7 +126,10 @@ export function setLog(finest: LogLevel, to: LogSink): void {
 /** libbpf_print_fn_t. A va_list is passed as a pointer on x86-64 and on aarch64. */
 function printLine(level: number, format: unknown, args: unknown): number {
   if (level > finestLevel) return 0;
-  const length = Math.min(vsnprintf(logText, MAX_LOG_BYTES, format, args) as number, MAX_LOG_BYTES - 1);
+  const length = Math.min(
+    vsnprintf(logText, MAX_LOG_BYTES, format, args) as number,
+    MAX_LOG_BYTES - 1,
+  );
   for (const line of logText.toString('utf8', 0, Math.max(0, length)).split('\n')) {
     if (line.trim() !== '') sink(levels[level] ?? 'debug', line.replace(/^libbpf: /, ''));
   }
@@ -129,8 +138,8 @@ function printLine(level: number, format: unknown, args: unknown): number {
 
 // Objects and programs
 
-/** **Errors**: throws CallError: `ENOENT` no such file, `EINVAL` or others: libbpf's log says what it
- *  misses. */
+/** **Errors**: throws CallError: `ENOENT` no such file, `EINVAL` or others:
+ *  libbpf's log says what it misses. */
 export function openObject(path: string): ObjectHandle {
   return checkPointer(`opening ${path}`, api().bpf_object__open(path) as bigint | null);
 }
@@ -178,9 +187,13 @@ export function setAutoload(program: ProgramHandle, isLoaded: boolean): void {
   check('choosing what to load', api().bpf_program__set_autoload(program, isLoaded) as number);
 }
 
-/** The verifier writes its reasoning here when it refuses. Keep `text` referenced until the load is over. */
+/** The verifier writes its reasoning here when it refuses. Keep `text`
+ *  referenced until the load is over. */
 export function setVerifierLog(program: ProgramHandle, text: Buffer): void {
-  check('setting the verifier log', api().bpf_program__set_log_buf(program, text, text.length) as number);
+  check(
+    'setting the verifier log',
+    api().bpf_program__set_log_buf(program, text, text.length) as number,
+  );
 }
 
 export function programFd(program: ProgramHandle): number {
@@ -238,7 +251,8 @@ export function setMaxEntries(map: MapHandle, maxEntries: number): void {
   check('sizing a map', api().bpf_map__set_max_entries(map, maxEntries) as number);
 }
 
-/** Memory of a section of globals, writable until the load; undefined where the kernel cannot have it. */
+/** Memory of a section of globals, writable until the load; undefined
+ *  where the kernel cannot have it. */
 export function initialValue(map: MapHandle): ArrayBuffer | undefined {
   const size = new BigUint64Array(1);
   const pointer = api().bpf_map__initial_value(map, size) as bigint | null;
@@ -259,8 +273,8 @@ export function createMap(name: string, shape: MapShape): number {
  *  btf_vmlinux_value_type_id, inner_map_fd, map_flags; ... } */
 const MAP_FLAGS_WORD = 7;
 
-/** False when the map has no such key. **Errors**: throws CallError for everything else; so do the three
- *  below. */
+/** False when the map has no such key. **Errors**: throws CallError for everything
+ *  else; so do the three below. */
 export function lookupElement(fd: number, key: Uint8Array, value: Uint8Array): boolean {
   return foundOr('map look-up', api().bpf_map_lookup_elem(fd, key, value) as number);
 }
@@ -281,10 +295,10 @@ function foundOr(operation: string, result: number): boolean {
 }
 
 /** Moves up to `count[0]` entries out of a hash map; `count[0]` is then how many came.
- *  **Shape**: `from` and `next` are 8 bytes, opaque; `from` is undefined for the start. One buffer may be
- *  both.
- *  **Errors**: `ENOSPC` as a value: a hash bucket holds more entries than were asked for. Others throw
- *  CallError. */
+ *  **Shape**: `from` and `next` are 8 bytes, opaque; `from` is undefined for the
+ *  start. One buffer may be both.
+ *  **Errors**: `ENOSPC` as a value: a hash bucket holds more entries than were asked
+ *  for. Others throw CallError. */
 export function takeBatch(
   fd: number,
   batch: {
@@ -321,20 +335,26 @@ export interface SectionVariable {
   readonly sizeBytes: number;
 }
 
-/** The variables of a section of globals (`.bss`). libbpf knows the offsets; in the file they are 0. */
+/** The variables of a section of globals (`.bss`). libbpf knows the
+ *  offsets; in the file they are 0. */
 export function sectionVariables(object: ObjectHandle, section: string): SectionVariable[] {
   const functions = api();
   const btf = functions.bpf_object__btf(object) as bigint | null;
   if (btf === null) return [];
   const id = functions.btf__find_by_name_kind(btf, section, BTF_KIND_DATASEC) as number;
   if (id < 0) return [];
-  const type = checkPointer(`type of ${section}`, functions.btf__type_by_id(btf, id) as bigint | null);
+  const type = checkPointer(
+    `type of ${section}`,
+    functions.btf__type_by_id(btf, id) as bigint | null,
+  );
   const count = new DataView(koffi.view(type, BTF_TYPE_BYTES)).getUint16(4, true);
   const entries = new DataView(koffi.view(type, BTF_TYPE_BYTES * (count + 1)));
   return Array.from({ length: count }, (_, index) => {
     const at = BTF_TYPE_BYTES * (index + 1);
     const variable = functions.btf__type_by_id(btf, entries.getUint32(at, true)) as bigint | null;
-    const nameAt = new DataView(koffi.view(checkPointer('type of a variable', variable), BTF_TYPE_BYTES));
+    const nameAt = new DataView(
+      koffi.view(checkPointer('type of a variable', variable), BTF_TYPE_BYTES),
+    );
     return {
       name: functions.btf__name_by_offset(btf, nameAt.getUint32(0, true)) as string,
       offsetBytes: entries.getUint32(at + 4, true),

@@ -1,5 +1,6 @@
-// What the front needs of libc: clocks, a limit, closing a descriptor, starting node again, and the two
-// sockets that node cannot make: kobject uevents (a CPU came or went) and systemd's notification socket.
+// What the front needs of libc: clocks, a limit, closing a descriptor, starting node again,
+// and the two sockets that node cannot make: kobject uevents (a CPU came or went) and
+// systemd's notification socket.
 // Source: netlink(7), lib/kobject_uevent.c, sd_notify(3).
 
 import { CallError } from './errno.js';
@@ -24,7 +25,8 @@ const MAX_UNIX_PATH_BYTES = 107;
 /** A burst longer than this is met again at the next wake. */
 const MAX_DATAGRAMS = 256;
 
-/** The tightest of these brackets decides; one is enough unless the thread is preempted inside it. */
+/** The tightest of these brackets decides; one is enough unless the
+ *  thread is preempted inside it. */
 const CLOCK_ROUNDS = 8;
 
 const close = libcFunction('close', 'int', ['int']);
@@ -35,7 +37,14 @@ const setrlimit = libcFunction('setrlimit', 'int', ['int', 'void *']);
 const socket = libcFunction('socket', 'int', ['int', 'int', 'int']);
 const bind = libcFunction('bind', 'int', ['int', 'void *', 'uint32_t']);
 const recv = libcFunction('recv', 'long', ['int', 'void *', 'size_t', 'int']);
-const sendto = libcFunction('sendto', 'long', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32_t']);
+const sendto = libcFunction('sendto', 'long', [
+  'int',
+  'void *',
+  'size_t',
+  'int',
+  'void *',
+  'uint32_t',
+]);
 const datagram = Buffer.alloc(2048);
 
 export function closeFd(fd: number): void {
@@ -48,9 +57,9 @@ export interface ClockOffsets {
   readonly unixMinusMonotonicNs: bigint;
 }
 
-/** Reads each clock between two readings of CLOCK_MONOTONIC, so it is right to half the time between those
- *  two: below a microsecond. The first offset grows when the host was suspended, the second when its clock
- *  is set. */
+/** Reads each clock between two readings of CLOCK_MONOTONIC, so it is right to half the time
+ *  between those two: below a microsecond. The first offset grows when the host was suspended, the
+ *  second when its clock is set. */
 export function clockOffsets(): ClockOffsets {
   return {
     bootMinusMonotonicNs: offsetOf(CLOCK_BOOTTIME),
@@ -74,9 +83,9 @@ function offsetOf(clock: number): bigint {
   return best;
 }
 
-/** Replaces this process by another program, with the same process id; node's own descriptors close by
- *  themselves, and standard input and output, which node marks to close too, stay. Returns only when that
- *  failed: the errno by name. */
+/** Replaces this process by another program, with the same process id; node's own descriptors close
+ *  by themselves, and standard input and output, which node marks to close too, stay. Returns only
+ *  when that failed: the errno by name. */
 export function execve(path: string, args: readonly string[], env: NodeJS.ProcessEnv): string {
   for (const fd of [0, 1, 2]) fcntl(fd, F_SETFD, 'int', 0);
   const pairs = Object.entries(env).map(([name, value]) => `${name}=${value ?? ''}`);
@@ -84,8 +93,8 @@ export function execve(path: string, args: readonly string[], env: NodeJS.Proces
   return lastErrno();
 }
 
-/** Kernels before 5.11 count maps and programs against RLIMIT_MEMLOCK. EPERM (no CAP_SYS_RESOURCE) is worth
- *  a note only. */
+/** Kernels before 5.11 count maps and programs against RLIMIT_MEMLOCK. EPERM (no
+ *  CAP_SYS_RESOURCE) is worth a note only. */
 export function raiseMemlock(): { readonly ok: true } | { readonly errno: string } {
   const limit = Buffer.alloc(16);
   limit.writeBigUInt64LE(RLIM_INFINITY, 0);
@@ -93,9 +102,14 @@ export function raiseMemlock(): { readonly ok: true } | { readonly errno: string
   return setrlimit(RLIMIT_MEMLOCK, limit) === 0 ? { ok: true } : { errno: lastErrno() };
 }
 
-/** Readable when a device of the host came, went or changed; what to do then is to look at /sys again. */
+/** Readable when a device of the host came, went or changed; what to do
+ *  then is to look at /sys again. */
 export function openUeventSocket(): { readonly fd: number } | { readonly errno: string } {
-  const fd = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT) as number;
+  const fd = socket(
+    AF_NETLINK,
+    SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC,
+    NETLINK_KOBJECT_UEVENT,
+  ) as number;
   if (fd < 0) return { errno: lastErrno() };
   const address = Buffer.alloc(12);
   address.writeUInt16LE(AF_NETLINK, 0);
@@ -106,8 +120,8 @@ export function openUeventSocket(): { readonly fd: number } | { readonly errno: 
   return { errno };
 }
 
-/** Empties a non-blocking datagram socket. True when a uevent of a CPU was among it, or when some were
- *  lost. */
+/** Empties a non-blocking datagram socket. True when a uevent of a CPU was among
+ *  it, or when some were lost. */
 export function drainUevents(fd: number): boolean {
   let isCpu = false;
   for (let i = 0; i < MAX_DATAGRAMS; i++) {
@@ -118,7 +132,8 @@ export function drainUevents(fd: number): boolean {
   return true;
 }
 
-/** One message to systemd (`READY=1`, `WATCHDOG=1`, `STOPPING=1`). False when there is nobody to tell. */
+/** One message to systemd (`READY=1`, `WATCHDOG=1`, `STOPPING=1`). False
+ *  when there is nobody to tell. */
 export function sendSdNotify(text: string): boolean {
   const path = process.env['NOTIFY_SOCKET'] ?? '';
   const address = unixAddress(path);

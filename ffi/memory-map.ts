@@ -1,5 +1,5 @@
-// Memory shared with the kernel: a file descriptor mapped once and read in place, as a plain ArrayBuffer.
-// Atomics work on its integer arrays.
+// Memory shared with the kernel: a file descriptor mapped once and read in place, as a plain
+// ArrayBuffer. Atomics work on its integer arrays.
 
 import koffi from 'koffi';
 import { CallError } from './errno.js';
@@ -24,8 +24,8 @@ export interface MapRequest {
   readonly isWritable: boolean;
 }
 
-/** **Limits**: a view made of `bytes` must not be touched after close(): the memory is gone, and the
- *  process with it. */
+/** **Limits**: a view made of `bytes` must not be touched after close(): the memory is
+ *  gone, and the process with it. */
 export class MemoryMap {
   readonly bytes: ArrayBuffer;
   readonly #address: bigint;
@@ -36,7 +36,8 @@ export class MemoryMap {
   constructor(fd: number, request: MapRequest) {
     const protection = request.isWritable ? PROT_READ | PROT_WRITE : PROT_READ;
     const { lengthBytes, offsetBytes } = request;
-    const address = mmap(null, lengthBytes, protection, MAP_SHARED, fd, offsetBytes) as bigint | null;
+    const address = mmap(null, lengthBytes, protection, MAP_SHARED, fd, offsetBytes) as
+      bigint | null;
     if (address === null || address === MAP_FAILED) {
       throw new CallError(`mmap of ${lengthBytes} bytes`, lastErrno());
     }

@@ -19,8 +19,8 @@ const syscallTable: Readonly<Record<string, SyscallNumbers>> = {
 
 const libc = koffi.load(null);
 
-/** A function of libc; arguments and result by koffi's type names. **Errors**: throws when libc has none of
- *  that name. */
+/** A function of libc; arguments and result by koffi's type names. **Errors**: throws when
+ *  libc has none of that name. */
 export function libcFunction(name: string, result: string, parameters: string[]): NativeFunction {
   return libc.func(name, result, parameters);
 }

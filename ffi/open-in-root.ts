@@ -1,6 +1,6 @@
-// Opening a file by the path another process sees, inside that process's root. The path is hostile: it
-// cannot leave the root, a FIFO or a device cannot block us, and a slow disk blocks a pool thread instead
-// of this one.
+// Opening a file by the path another process sees, inside that process's root. The path is
+// hostile: it cannot leave the root, a FIFO or a device cannot block us, and a slow disk blocks a
+// pool thread instead of this one.
 // Source: openat2(2), RESOLVE_IN_ROOT.
 
 import { closeSync, constants, fstat, openSync } from 'node:fs';
@@ -12,7 +12,8 @@ const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const HOW_BYTES = 24;
 
-/** Each open may hold a thread of libuv's pool of four, which all file work of the process shares. */
+/** Each open may hold a thread of libuv's pool of four, which all file
+ *  work of the process shares. */
 const MAX_CONCURRENT = 2;
 const MAX_QUEUED = 4096;
 const TIMEOUT_MS = 10_000;
@@ -32,10 +33,12 @@ const queue: Waiting[] = [];
 let running = 0;
 
 /** Opens a regular file for reading; the caller closes it.
- *  **Shape**: `rootPath` is a directory (`/proc/PID/root`, or `/`), `path` what a process inside it sees.
- *  **Limits**: two at a time, 4096 waiting (`EAGAIN` beyond), 10 s each (`ETIMEDOUT`; a late descriptor is
- *  closed).
- *  **Errors**: never rejects. `EINVAL` stands for what is no regular file, and for a path with a NUL byte. */
+ *  **Shape**: `rootPath` is a directory (`/proc/PID/root`, or `/`), `path`
+ *  what a process inside it sees.
+ *  **Limits**: two at a time, 4096 waiting (`EAGAIN` beyond), 10 s each
+ *  (`ETIMEDOUT`; a late descriptor is closed).
+ *  **Errors**: never rejects. `EINVAL` stands for what is no regular file, and
+ *  for a path with a NUL byte. */
 export function openInRoot(rootPath: string, path: string): Promise<OpenResult> {
   if (path.includes('\0') || rootPath.includes('\0')) return Promise.resolve({ errno: 'EINVAL' });
   if (queue.length >= MAX_QUEUED) return Promise.resolve({ errno: 'EAGAIN' });

@@ -1,5 +1,5 @@
-// Giving memory back: free heap to the kernel, and the pages of node's own code that only the start needed.
-// They are the file's; what is used again comes back from the page cache.
+// Giving memory back: free heap to the kernel, and the pages of node's own code that only the start
+// needed. They are the file's; what is used again comes back from the page cache.
 
 import { readFileSync } from 'node:fs';
 import { libcFunction, optionalLibcFunction } from './native.js';
@@ -14,8 +14,8 @@ export function trimHeap(): void {
   mallocTrimCall?.(0);
 }
 
-/** Drops the resident pages of node's executable. Call it once, when start-up is over: each page used again
- *  costs a fault.
+/** Drops the resident pages of node's executable. Call it once, when start-up is over: each
+ *  page used again costs a fault.
  *  **Units**: returns the bytes that were resident. */
 export function dropOwnText(): number {
   let droppedBytes = 0;
@@ -32,8 +32,8 @@ export interface CleanMapping {
   readonly residentBytes: number;
 }
 
-/** The read-only mappings of `path` without a page of their own: dropping one that was written to would
- *  lose it. */
+/** The read-only mappings of `path` without a page of their own: dropping one that
+ *  was written to would lose it. */
 export function cleanMappings(smaps: string, path: string): CleanMapping[] {
   const found: CleanMapping[] = [];
   for (const block of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m)) {

@@ -1,6 +1,7 @@
 // perf_event_open(2): attributes by name, the descriptor, its ioctls.
-// Source: include/uapi/linux/perf_event.h. Attributes are encoded at PERF_ATTR_SIZE_VER5, which every
-// kernel since 4.1 knows and which holds all the fields used here, so there is no size to negotiate.
+// Source: include/uapi/linux/perf_event.h. Attributes are encoded at
+// PERF_ATTR_SIZE_VER5, which every kernel since 4.1 knows and which holds all the fields
+// used here, so there is no size to negotiate.
 
 import assert from 'node:assert/strict';
 import { lastErrno, libcFunction, systemCall } from './native.js';
@@ -30,7 +31,8 @@ export const softwareEvent = {
   cgroupSwitches: 11,
 } as const;
 
-/** Bits of sample_type: what a record carries, and with sampleIdAll what follows a side-band record. */
+/** Bits of sample_type: what a record carries, and with sampleIdAll what
+ *  follows a side-band record. */
 export const sampleBit = {
   ip: 1 << 0,
   tid: 1 << 1,
@@ -67,10 +69,10 @@ const flagBit = {
 
 export type PerfFlag = keyof typeof flagBit;
 
-/** **Shape**: exactly one of `frequencyHz` and `period` for what samples; neither for what only counts or
- *  tells. `wakeupBytes` (a ring wakes its reader when so much waits) and `wakeupEvents` share one field: at
- *  most one of them. An event that has no ring is free to carry any number in `wakeupEvents`; a BPF program
- *  finds it in event->attr. */
+/** **Shape**: exactly one of `frequencyHz` and `period` for what samples; neither for what only
+ *  counts or tells. `wakeupBytes` (a ring wakes its reader when so much waits) and `wakeupEvents`
+ *  share one field: at most one of them. An event that has no ring is free to carry any number in
+ *  `wakeupEvents`; a BPF program finds it in event->attr. */
 export interface PerfEventAttr {
   readonly type: number;
   readonly config: number | bigint;
@@ -85,8 +87,8 @@ export interface PerfEventAttr {
   readonly wakeupEvents?: number;
 }
 
-/** One CPU, and there all threads or one (`tid`; 0 is the caller). CPU -1 with a tid: wherever that thread
- *  runs. */
+/** One CPU, and there all threads or one (`tid`; 0 is the caller). CPU -1 with a
+ *  tid: wherever that thread runs. */
 export interface PerfTarget {
   readonly cpu: number;
   readonly tid?: number;
@@ -96,8 +98,9 @@ const perfEventOpen = systemCall('perf_event_open', ['void *', 'int', 'int', 'in
 const ioctlNumber = libcFunction('ioctl', 'int', ['int', 'ulong', 'ulong']);
 const ioctlPointer = libcFunction('ioctl', 'int', ['int', 'ulong', 'void *']);
 
-/** Opens an event; closeFd() ends it. **Errors**: as a value: `ENOENT` no such event here, `EACCES` or
- *  `EPERM` not allowed, `EINVAL` a flag this kernel does not know, `ENODEV` the CPU is offline. */
+/** Opens an event; closeFd() ends it. **Errors**: as a value: `ENOENT` no such event
+ *  here, `EACCES` or `EPERM` not allowed, `EINVAL` a flag this kernel does not know,
+ *  `ENODEV` the CPU is offline. */
 export function openPerfEvent(
   attr: PerfEventAttr,
   target: PerfTarget,
@@ -109,8 +112,14 @@ export function openPerfEvent(
 
 /** struct perf_event_attr. */
 export function encodeAttr(attr: PerfEventAttr): Buffer {
-  assert(attr.frequencyHz === undefined || attr.period === undefined, 'a frequency or a period, not both');
-  assert(attr.wakeupBytes === undefined || attr.wakeupEvents === undefined, 'bytes or events, not both');
+  assert(
+    attr.frequencyHz === undefined || attr.period === undefined,
+    'a frequency or a period, not both',
+  );
+  assert(
+    attr.wakeupBytes === undefined || attr.wakeupEvents === undefined,
+    'bytes or events, not both',
+  );
   let flags = 0n;
   for (const flag of attr.flags ?? []) flags |= 1n << BigInt(flagBit[flag]);
   if (attr.frequencyHz !== undefined) flags |= 1n << 10n;

@@ -1,6 +1,8 @@
-// The ring of one perf event, read in place. The kernel writes at head and never past tail; records are
-// 8-byte aligned and may wrap around the end of the data, then they are put together in a scratch buffer.
-// Source: perf_event_open(2), "MMAP layout"; include/uapi/linux/perf_event.h. Hot path: no object per record.
+// The ring of one perf event, read in place. The kernel writes at head and never past
+// tail; records are 8-byte aligned and may wrap around the end of the data, then they are
+// put together in a scratch buffer.
+// Source: perf_event_open(2), "MMAP layout"; include/uapi/linux/perf_event.h.
+// Hot path: no object per record.
 
 import assert from 'node:assert/strict';
 import { MemoryMap, pageSizeBytes } from './memory-map.js';
@@ -18,7 +20,13 @@ const scratchView = new DataView(scratch.buffer);
 
 /** Record at `offset` of `view`, header included; valid until the callback returns.
  *  **Units**: `size` in bytes; `type` PERF_RECORD_*, `misc` the header's flags. */
-export type OnPerfRecord = (view: DataView, offset: number, size: number, type: number, misc: number) => void;
+export type OnPerfRecord = (
+  view: DataView,
+  offset: number,
+  size: number,
+  type: number,
+  misc: number,
+) => void;
 
 export class PerfRing {
   readonly sizeBytes: number;
@@ -31,7 +39,8 @@ export class PerfRing {
   #brokenCount = 0;
 
   /** **Limits**: `pages` is a power of two; all rings of a user share perf_event_mlock_kb.
-   *  **Errors**: throws CallError (`EPERM` over that limit, `EINVAL` the event cannot have a ring). */
+   *  **Errors**: throws CallError (`EPERM` over that limit, `EINVAL`
+   *  the event cannot have a ring). */
   constructor(fd: number, pages: number) {
     assert(Number.isInteger(Math.log2(pages)), 'a ring has 2^n pages');
     this.sizeBytes = pages * pageSizeBytes;
@@ -45,7 +54,8 @@ export class PerfRing {
     this.#view = new DataView(this.#map.bytes, pageSizeBytes, this.sizeBytes);
   }
 
-  /** Records that the kernel dropped because the ring was full, as it told in the records read so far. */
+  /** Records that the kernel dropped because the ring was full, as it told
+   *  in the records read so far. */
   get lostCount(): number {
     return this.#lostCount;
   }
@@ -58,12 +68,14 @@ export class PerfRing {
   /** Bytes that wait to be read. */
   get waitingBytes(): number {
     if (!this.#isOpen) return 0;
-    return Number(Atomics.load(this.#positions, HEAD_WORD) - Atomics.load(this.#positions, TAIL_WORD));
+    return Number(
+      Atomics.load(this.#positions, HEAD_WORD) - Atomics.load(this.#positions, TAIL_WORD),
+    );
   }
 
   /** Hands over what waits, oldest first, and frees its room. Returns the number of records.
-   *  **Limits**: what was there at the call, so at most the ring's size. What the callback throws comes out
-   *  of here, and the record it failed on is not seen again. */
+   *  **Limits**: what was there at the call, so at most the ring's size. What the callback throws
+   *  comes out of here, and the record it failed on is not seen again. */
   read(onRecord: OnPerfRecord): number {
     if (!this.#isOpen) return 0;
     const head = Number(Atomics.load(this.#positions, HEAD_WORD));

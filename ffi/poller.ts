@@ -1,9 +1,10 @@
-// Waits for rings and sockets without a thread and without a timer. All descriptors lie edge-triggered in
-// one epoll descriptor, which libuv watches: only what a ring counts as a wake-up wakes node (about 0.1 ms
-// of CPU each), not every byte. After a wake the poller rests, so that a busy ring costs at most 20 wakes a
-// second.
+// Waits for rings and sockets without a thread and without a timer. All descriptors lie
+// edge-triggered in one epoll descriptor, which libuv watches: only what a ring counts as a wake-up
+// wakes node (about 0.1 ms of CPU each), not every byte. After a wake the poller rests, so that a
+// busy ring costs at most 20 wakes a second.
 //
-//   ring wakes ──▶ stop, forget edges, onReadable ── rest 50 ms ──▶ start (an edge since then wakes at once)
+//   ring wakes ──▶ stop, forget edges, onReadable ── rest 50 ms ──▶ start
+//                                                (an edge since then wakes at once)
 //
 // Source: epoll(7); libuv's uv_poll by way of koffi.node.poll.
 
@@ -29,13 +30,13 @@ const epollCtl = libcFunction('epoll_ctl', 'int', ['int', 'int', 'int', 'void *'
 const epollWait = libcFunction('epoll_wait', 'int', ['int', 'void *', 'int', 'int']);
 const eventfd = libcFunction('eventfd', 'int', ['uint', 'int']);
 
-/** `uv` watches from the event loop. `thread` parks one thread of libuv's pool in epoll_wait: what remains
- *  where koffi has no node.poll, which is not documented. */
+/** `uv` watches from the event loop. `thread` parks one thread of libuv's pool in epoll_wait: what
+ *  remains where koffi has no node.poll, which is not documented. */
 export type WaitMethod = 'uv' | 'thread';
 
 export interface PollerOptions {
-  /** Should read until nothing waits: what is left behind wakes again only with the next wake-up of its
-   *  ring. */
+  /** Should read until nothing waits: what is left behind wakes again only with
+   *  the next wake-up of its ring. */
   readonly onReadable: () => void;
   /** Gets what onReadable threw, and a CallError when waiting itself failed. Must not throw. */
   readonly onError: (error: unknown) => void;
@@ -57,7 +58,8 @@ export class Poller {
     this.#epollFd = epollCreate(EPOLL_CLOEXEC) as number;
     if (this.#epollFd < 0) throw new CallError('epoll_create1', lastErrno());
     const onWake: OnWake = (errno) => this.#onWake(errno);
-    this.#wait = this.method === 'uv' ? uvWait(this.#epollFd, onWake) : threadWait(this.#epollFd, onWake);
+    this.#wait =
+      this.method === 'uv' ? uvWait(this.#epollFd, onWake) : threadWait(this.#epollFd, onWake);
     this.#wait.start();
   }
 
@@ -80,7 +82,9 @@ export class Poller {
 
   #onWake(errno: string | undefined): void {
     if (!this.#isOpen) return;
-    if (errno !== undefined) return this.#options.onError(new CallError('waiting for rings', errno));
+    if (errno !== undefined) {
+      return this.#options.onError(new CallError('waiting for rings', errno));
+    }
     try {
       this.#wait.stop();
       forgetEdges(this.#epollFd);
@@ -103,8 +107,8 @@ interface Wait {
   close(done: () => void): void;
 }
 
-/** The handle must stay referenced: a collected one stops without a word. The callback gets a status first,
- *  unlike its declaration says. */
+/** The handle must stay referenced: a collected one stops without a word. The callback gets a
+ *  status first, unlike its declaration says. */
 function uvWait(epollFd: number, onWake: OnWake): Wait {
   const options = { readable: true };
   const onPoll = (status: unknown): void => {
@@ -121,8 +125,8 @@ function uvWait(epollFd: number, onWake: OnWake): Wait {
   };
 }
 
-/** The parked thread owns the descriptor and the buffer until it returns, so close() wakes it through an
- *  eventfd. */
+/** The parked thread owns the descriptor and the buffer until it returns, so close()
+ *  wakes it through an eventfd. */
 function threadWait(epollFd: number, onWake: OnWake): Wait {
   const events = Buffer.alloc(EVENT_BYTES);
   const wakeFd = eventfd(0, EFD_CLOEXEC) as number;

@@ -1,5 +1,5 @@
-// libc through koffi: clocks against node's own, a process that becomes another, systemd's socket, errno by
-// name.
+// libc through koffi: clocks against node's own, a process that becomes another,
+// systemd's socket, errno by name.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -37,12 +37,16 @@ test('clock offsets agree with node and with each other', () => {
 
 test('execve replaces the process, with arguments and environment', () => {
   const module = new URL('../../ffi/libc.js', import.meta.url).href;
-  const second = 'console.log(process.pid, process.execArgv.join(), process.env.MARK, process.argv[1])';
+  const second =
+    'console.log(process.pid, process.execArgv.join(), process.env.MARK, process.argv[1])';
   const first = `import { execve } from ${JSON.stringify(module)};
     console.log(process.pid);
-    const args = [process.execPath, '--max-semi-space-size=1', '-e', ${JSON.stringify(second)}, 'ü "x"'];
+    const script = ${JSON.stringify(second)};
+    const args = [process.execPath, '--max-semi-space-size=1', '-e', script, 'ü "x"'];
     execve(process.execPath, args, { MARK: 'käse', PATH: process.env.PATH });`;
-  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', first], { encoding: 'utf8' });
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', first], {
+    encoding: 'utf8',
+  });
   const [before, after] = stdout.trim().split('\n');
   assert.match(after ?? '', new RegExp(`^${before} --max-semi-space-size=1.* käse ü "x"$`));
   assert.equal(execve('/nowhere/at/all', ['x'], {}), 'ENOENT');
@@ -60,7 +64,10 @@ test('systemd is told, by path and by abstract name', () => {
     process.env['NOTIFY_SOCKET'] = name;
     assert.equal(sendSdNotify('READY=1\nSTATUS=ok'), true);
     const text = Buffer.alloc(100);
-    assert.equal(text.toString('utf8', 0, recv(fd, text, text.length, 0) as number), 'READY=1\nSTATUS=ok');
+    assert.equal(
+      text.toString('utf8', 0, recv(fd, text, text.length, 0) as number),
+      'READY=1\nSTATUS=ok',
+    );
     closeFd(fd);
   }
   for (const bad of ['', 'relative', `/${'x'.repeat(200)}`, join(folder, 'nobody')]) {
@@ -85,10 +92,13 @@ test('limits and memory are asked for without harm', () => {
   trimHeap();
   const before = process.memoryUsage.rss();
   const dropped = dropOwnText();
-  console.log(`${(before / 1e6).toFixed(1)} MB resident, ${(dropped / 1e6).toFixed(1)} MB of it dropped`);
+  console.log(
+    `${(before / 1e6).toFixed(1)} MB resident, ${(dropped / 1e6).toFixed(1)} MB of it dropped`,
+  );
   assert.equal(optionalLibcFunction('no_such_function', 'int', []), undefined);
   const request = { lengthBytes: pageSizeBytes, offsetBytes: 0, isWritable: false };
-  const isBadFd = (error: unknown): boolean => error instanceof CallError && error.errno === 'EBADF';
+  const isBadFd = (error: unknown): boolean =>
+    error instanceof CallError && error.errno === 'EBADF';
   assert.throws(() => new MemoryMap(987_654, request), isBadFd);
 });
 

@@ -1,5 +1,5 @@
-// The reader of perf rings against a file laid out as the kernel would: every record once, in order, across
-// the end; no sizes, however wrong, make it read past what waits.
+// The reader of perf rings against a file laid out as the kernel would: every record once, in
+// order, across the end; no sizes, however wrong, make it read past what waits.
 
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -81,7 +81,10 @@ test('records come out as they went in', () => {
       assert.equal(ring.waitingBytes, 0);
       ring.close();
       closeSync(fake.fd);
-      assert.deepEqual(seen, list.map(({ type, misc, body }) => record(type, misc, Buffer.from(body))));
+      assert.deepEqual(
+        seen,
+        list.map(({ type, misc, body }) => record(type, misc, Buffer.from(body))),
+      );
     }),
     { numRuns: 60 },
   );
@@ -101,21 +104,25 @@ test('what the kernel lost is counted', () => {
 
 test('any bytes at all: what waits is passed over, nothing else is read', () => {
   fc.assert(
-    fc.property(fc.nat(1000), fc.uint8Array({ minLength: 8, maxLength: pageSizeBytes }), (start, bytes) => {
-      const fake = new FakeRing(8 * start);
-      const ring = new PerfRing(fake.fd, 1);
-      fake.append(Buffer.from(bytes.subarray(0, bytes.length & ~7)));
-      let passed = 0;
-      ring.read((view, offset, size) => {
-        passed += size;
-        assert.ok(offset + size <= view.byteLength);
-      });
-      assert.ok(passed <= bytes.length);
-      assert.equal(ring.waitingBytes, 0);
-      assert.ok(passed === (bytes.length & ~7) || ring.brokenCount === 1);
-      ring.close();
-      closeSync(fake.fd);
-    }),
+    fc.property(
+      fc.nat(1000),
+      fc.uint8Array({ minLength: 8, maxLength: pageSizeBytes }),
+      (start, bytes) => {
+        const fake = new FakeRing(8 * start);
+        const ring = new PerfRing(fake.fd, 1);
+        fake.append(Buffer.from(bytes.subarray(0, bytes.length & ~7)));
+        let passed = 0;
+        ring.read((view, offset, size) => {
+          passed += size;
+          assert.ok(offset + size <= view.byteLength);
+        });
+        assert.ok(passed <= bytes.length);
+        assert.equal(ring.waitingBytes, 0);
+        assert.ok(passed === (bytes.length & ~7) || ring.brokenCount === 1);
+        ring.close();
+        closeSync(fake.fd);
+      },
+    ),
     { numRuns: 200 },
   );
 });

@@ -1,5 +1,5 @@
-// The poller by both of its ways of waiting. It counts wakes; how much CPU an idle one takes is printed,
-// not asserted.
+// The poller by both of its ways of waiting. It counts wakes; how much CPU an idle one
+// takes is printed, not asserted.
 
 import assert from 'node:assert/strict';
 import { writeSync } from 'node:fs';
@@ -37,7 +37,9 @@ for (const method of ['uv', 'thread'] as const satisfies WaitMethod[]) {
     const cpu = process.cpuUsage();
     await pause(400);
     const { user, system } = process.cpuUsage(cpu);
-    console.log(`${method}: ${user + system} µs of CPU in 400 ms with a descriptor that stays readable`);
+    console.log(
+      `${method}: ${user + system} µs of CPU in 400 ms with a descriptor that stays readable`,
+    );
     assert.equal(wakes, 1);
     signal(two);
     await until(() => wakes === 2);
@@ -106,6 +108,9 @@ for (const method of ['uv', 'thread'] as const satisfies WaitMethod[]) {
 
 test('what cannot wake cannot be added', () => {
   const poller = new Poller({ onReadable: () => {}, onError: () => {} });
-  assert.throws(() => poller.add(987_654), (error) => error instanceof CallError && error.errno === 'EBADF');
+  assert.throws(
+    () => poller.add(987_654),
+    (error) => error instanceof CallError && error.errno === 'EBADF',
+  );
   poller.close();
 });
