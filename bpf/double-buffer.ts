@@ -1,5 +1,5 @@
-// Draining weighted stacks without loss: programs write to one of two generations; flip, wait 2 ms until
-// the last of them has left the old one, then take it out in batches.
+// Draining weighted stacks without loss: programs write to one of two generations; flip, wait 2 ms
+// until the last of them has left the old one, then take it out in batches.
 //
 //   programs    ── generation 0 ──┊── generation 1 ──────────────
 //   front                        flip ─ 2 ms ─ drain(0)
@@ -13,8 +13,8 @@ import * as wire from './generated/wire.js';
 import type { LoadedProbe } from './loaded-probe.js';
 import { BatchBuffer, valueStride, type BpfMap } from './map.js';
 
-/** To wait between flip() and drain(): every program that saw the old generation is through by then. A
- *  timer may fire up to 1 ms early: ask it for one more. */
+/** To wait between flip() and drain(): every program that saw the old generation is through by
+ *  then. A timer may fire up to 1 ms early: ask it for one more. */
 export const FLIP_PAUSE_MS = 2;
 
 const GENERATIONS = 2;
@@ -28,7 +28,8 @@ export interface Flip {
   readonly flipKtimeNs: bigint;
 }
 
-/** One generation's content, valid until the next drain. A stack may come one generation before its counts.
+/** One generation's content, valid until the next drain. A stack may come
+ *  one generation before its counts.
  */
 export interface Drained {
   readonly count: number;
@@ -48,8 +49,8 @@ export interface Drained {
 }
 
 export class DoubleBuffer {
-  /** struct fk_clock for each CPU, shared with the kernel; a CPU's entry is ours only while its clock event
-   *  is disabled. */
+  /** struct fk_clock for each CPU, shared with the kernel; a CPU's entry is ours only while
+   *  its clock event is disabled. */
   readonly clocks: DataView;
   readonly #counts: BpfMap;
   readonly #stacks: BpfMap;
@@ -60,7 +61,8 @@ export class DoubleBuffer {
   readonly #countBatch: BatchBuffer;
   readonly #stackBatch: BatchBuffer;
 
-  /** **Errors**: sizes that are not those of the wire structs are an assertion; throws CallError. */
+  /** **Errors**: sizes that are not those of the wire structs are an
+   *  assertion; throws CallError. */
   constructor(probe: LoadedProbe, output: StackOutput) {
     this.#counts = probe.map(output.counts);
     this.#stacks = probe.map(output.stacks);
@@ -98,7 +100,8 @@ export class DoubleBuffer {
     return { retired, flipKtimeNs };
   }
 
-  /** Empties a retired generation, FLIP_PAUSE_MS or more after its flip. **Errors**: throws CallError. */
+  /** Empties a retired generation, FLIP_PAUSE_MS or more after its flip.
+   *  **Errors**: throws CallError. */
   drain(retired: number): Drained {
     assert(retired !== this.generation % GENERATIONS, 'only a retired generation is drained');
     const counts = this.#counts.inner(retired).drainBatch(this.#countBatch);
@@ -147,6 +150,8 @@ function checkSizes(map: BpfMap, keyBytes: number, valueBytes: number): void {
 function toWeights(values: Uint8Array): Float64Array {
   const halves = new Uint32Array(values.buffer, values.byteOffset, values.byteLength / 4);
   const weights = new Float64Array(halves.length / 2);
-  for (let i = 0; i < weights.length; i++) weights[i] = halves[2 * i]! + halves[2 * i + 1]! * 2 ** 32;
+  for (let i = 0; i < weights.length; i++) {
+    weights[i] = halves[2 * i]! + halves[2 * i + 1]! * 2 ** 32;
+  }
   return weights;
 }

@@ -1,5 +1,5 @@
-// /proc/self/fdinfo: what the kernel says about a descriptor of a map or a program (id, memory it is
-// charged for).
+// /proc/self/fdinfo: what the kernel says about a descriptor of a map or a program
+// (id, memory it is charged for).
 
 import { readFileSync } from 'node:fs';
 

@@ -1,5 +1,5 @@
-// Globals of a loaded object: .bss and .data, mapped once. The kernel's programs and we read and write the
-// same memory; use Atomics for what both touch.
+// Globals of a loaded object: .bss and .data, mapped once. The kernel's programs and we read and
+// write the same memory; use Atomics for what both touch.
 
 import { assert } from '../storage/model/errors.js';
 import { findMap, mapFd, mapShape, sectionVariables, type ObjectHandle } from '../ffi/libbpf.js';
@@ -30,7 +30,8 @@ export class Globals {
     }
   }
 
-  /** The global, or the elements of the array, as it is now and will be; not after the probe is closed. */
+  /** The global, or the elements of the array, as it is now and will be;
+   *  not after the probe is closed. */
   u32(name: string): Uint32Array {
     const { map, offsetBytes, sizeBytes } = this.#place(name);
     return new Uint32Array(map.bytes, offsetBytes, sizeBytes / 4);

@@ -1,6 +1,6 @@
-// Which hooks of a probe to try next. Of a group the first that works is used; a hook that fails is left
-// out and noted; a probe whose required hook has nothing left cannot be. Pure: who tries, and how, stands
-// in life.ts.
+// Which hooks of a probe to try next. Of a group the first that works is used; a hook that fails
+// is left out and noted; a probe whose required hook has nothing left cannot be. Pure: who
+// tries, and how, stands in life.ts.
 
 import type { Hook } from './descriptor.js';
 
@@ -20,7 +20,8 @@ export class HookPlan {
     this.#hooks = hooks;
   }
 
-  /** In the descriptor's order: hooks without a group, and the first of each group, that have not failed. */
+  /** In the descriptor's order: hooks without a group, and the first of each
+   *  group, that have not failed. */
   chosen(): Hook[] {
     const groups = new Set<string>();
     return this.#hooks.filter(({ program, group }) => {
@@ -37,8 +38,8 @@ export class HookPlan {
     this.#failures.set(failure.program, failure);
   }
 
-  /** The failures that leave a required hook, or its whole group, with nothing to use; empty while the
-   *  probe can be. */
+  /** The failures that leave a required hook, or its whole group, with nothing to use;
+   *  empty while the probe can be. */
   fatal(): HookFailure[] {
     const groups = new Set(this.chosen().map(({ group }) => group));
     return this.#hooks.flatMap(({ program, group, isRequired }) => {

@@ -1,5 +1,5 @@
-// The life of a probe begins here: open, configure, load, attach. A hook that this kernel refuses, found
-// out by loading and attaching the real thing, is left out for the next of its group.
+// The life of a probe begins here: open, configure, load, attach. A hook that this kernel refuses,
+// found out by loading and attaching the real thing, is left out for the next of its group.
 
 import { CallError, LibraryError } from '../ffi/errno.js';
 import { raiseMemlock } from '../ffi/libc.js';
@@ -16,9 +16,9 @@ export interface LoadOptions extends TrialOptions {
 }
 
 /** Loads and attaches a probe; its gate is still shut.
- *  **Errors**: `kernel-freezes`; `library-missing`; `no-privilege`, `kernel-unsupported` or `bpf-failed`
- *  when a required hook has nothing left, with the verifier's last line. What could be left out is told in
- *  `notes`. */
+ *  **Errors**: `kernel-freezes`; `library-missing`; `no-privilege`, `kernel-unsupported` or
+ *  `bpf-failed` when a required hook has nothing left, with the verifier's last line. What could be
+ *  left out is told in `notes`. */
 export function loadProbe(options: LoadOptions): LoadedProbe {
   refuseFreezingKernel();
   const { name, hooks } = options.descriptor;
@@ -27,7 +27,9 @@ export function loadProbe(options: LoadOptions): LoadedProbe {
   try {
     for (;;) {
       const result = tryHooks(options, plan.chosen());
-      if ('object' in result) return new LoadedProbe(name, result, [...memlockNotes, ...plan.notes()]);
+      if ('object' in result) {
+        return new LoadedProbe(name, result, [...memlockNotes, ...plan.notes()]);
+      }
       for (const failure of result.failures) plan.fail(failure);
       const [fatal] = plan.fatal();
       if (fatal !== undefined) throw probeError(name, fatal);

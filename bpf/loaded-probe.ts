@@ -27,18 +27,21 @@ export class LoadedProbe {
     this.notes = notes;
     this.#object = object;
     this.#links = links;
+    let globals: Globals | undefined;
     try {
-      this.globals = new Globals(object.handle);
+      globals = new Globals(object.handle);
       this.#maps = collectMaps(object);
     } catch (error) {
+      globals?.close();
       for (const link of links) destroyLink(link);
       closeObject(object.handle);
       throw error;
     }
+    this.globals = globals;
   }
 
-  /** Lets a program run at each overflow of a perf event. The event holds the program: close it before, or
-   *  with, the probe.
+  /** Lets a program run at each overflow of a perf event. The event holds the program: close
+   *  it before, or with, the probe.
    *  **Errors**: `bpf-failed`. */
   attachPerfEvent(program: string, perfFd: number): void {
     const handle = this.#object.programs.get(program);
@@ -92,8 +95,11 @@ export function probeError(probe: string, { program, errno, reason }: HookFailur
   return new OperatingError(errorCode(errno), message);
 }
 
-/** ESRCH: the kernel has no such tracepoint. EACCES is the verifier's word, not that of permissions. */
+/** ESRCH: the kernel has no such tracepoint. EACCES is the verifier's
+ *  word, not that of permissions. */
 function errorCode(errno: string): OperatingErrorCode {
   if (errno === 'EPERM') return 'no-privilege';
-  return ['ESRCH', 'EOPNOTSUPP', 'ENOTSUPP', 'ENOSYS'].includes(errno) ? 'kernel-unsupported' : 'bpf-failed';
+  return ['ESRCH', 'EOPNOTSUPP', 'ENOTSUPP', 'ENOSYS'].includes(errno)
+    ? 'kernel-unsupported'
+    : 'bpf-failed';
 }

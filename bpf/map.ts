@@ -23,7 +23,11 @@ export const mapType = {
   ringbuf: 27,
 } as const;
 
-const perCpuTypes: readonly number[] = [mapType.percpuHash, mapType.percpuArray, mapType.lruPercpuHash];
+const perCpuTypes: readonly number[] = [
+  mapType.percpuHash,
+  mapType.percpuArray,
+  mapType.lruPercpuHash,
+];
 
 /** Room for one read of the next batch; hash buckets are seldom longer. */
 const BATCH_ENTRIES = 256;
@@ -32,13 +36,19 @@ export class BpfMap {
   readonly name: string;
   readonly fd: number;
   readonly type: number;
-  /** **Units**: bytes; so is valueSize, of one value: a per-CPU map holds one for each possible CPU. */
+  /** **Units**: bytes; so is valueSize, of one value: a per-CPU map
+   *  holds one for each possible CPU. */
   readonly keySize: number;
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly #inner: readonly BpfMap[];
 
-  constructor(name: string, fd: number, shape: Omit<MapShape, 'flags'>, inner: readonly BpfMap[] = []) {
+  constructor(
+    name: string,
+    fd: number,
+    shape: Omit<MapShape, 'flags'>,
+    inner: readonly BpfMap[] = [],
+  ) {
     this.name = name;
     this.fd = fd;
     this.type = shape.type;
@@ -59,7 +69,8 @@ export class BpfMap {
     return this.#inner;
   }
 
-  /** What look-up and update move: of a per-CPU map, the values of all possible CPUs, 8-byte aligned each. */
+  /** What look-up and update move: of a per-CPU map, the values of all
+   *  possible CPUs, 8-byte aligned each. */
   get elementSize(): number {
     return this.isPerCpu ? valueStride(this.valueSize) * possibleCpus() : this.valueSize;
   }
@@ -78,7 +89,10 @@ export class BpfMap {
   /** **Errors**: throws CallError (`E2BIG`: the map is full). */
   update(key: Uint8Array, value: Uint8Array): void {
     assert(key.byteLength === this.keySize, `keys of ${this.name} have ${this.keySize} bytes`);
-    assert(value.byteLength === this.elementSize, `values of ${this.name} have ${this.elementSize} bytes`);
+    assert(
+      value.byteLength === this.elementSize,
+      `values of ${this.name} have ${this.elementSize} bytes`,
+    );
     updateElement(this.fd, key, value);
   }
 
@@ -88,8 +102,8 @@ export class BpfMap {
     return deleteElement(this.fd, key);
   }
 
-  /** The values of an array map that was declared BPF_F_MMAPABLE; element i begins at i * round up to 8
-   *  (valueSize). */
+  /** The values of an array map that was declared BPF_F_MMAPABLE; element i begins at i
+   *  * round up to 8 (valueSize). */
   mapValues(): MemoryMap {
     const bytes = valueStride(this.valueSize) * this.maxEntries;
     const lengthBytes = Math.ceil(bytes / pageSizeBytes) * pageSizeBytes;
@@ -97,8 +111,8 @@ export class BpfMap {
   }
 
   /** Takes all entries out of a hash map into `into`, whose former content is gone.
-   *  **Shape**: entry i has its key at i * keySize and its value at i * valueSize; both valid until `into`
-   *  is used again.
+   *  **Shape**: entry i has its key at i * keySize and its value at i * valueSize; both
+   *  valid until `into` is used again.
    *  **Limits**: a map that is written to meanwhile: at most maxEntries are taken.
    *  **Errors**: throws CallError. */
   drainBatch(into: BatchBuffer): Batch {
@@ -134,8 +148,8 @@ export interface Batch {
   readonly values: Uint8Array;
 }
 
-/** Room for what drainBatch() takes out of maps of one shape, used again and again. It grows by doubling to
- *  what such a map can hold, and halves when seven eighths of it were not needed. */
+/** Room for what drainBatch() takes out of maps of one shape, used again and again. It grows by
+ *  doubling to what such a map can hold, and halves when seven eighths of it were not needed. */
 export class BatchBuffer {
   readonly keySize: number;
   readonly valueSize: number;

@@ -1,6 +1,6 @@
-// A BPF object between file and kernel: opened, told which programs and sizes to load with, and its maps
-// collected after the load. The maps inside an array of maps are made here unless the object brings its
-// own.
+// A BPF object between file and kernel: opened, told which programs and sizes to load with,
+// and its maps collected after the load. The maps inside an array of maps are made here
+// unless the object brings its own.
 
 import { assert } from '../storage/model/errors.js';
 import {
@@ -21,6 +21,7 @@ import {
   type ObjectHandle,
   type ProgramHandle,
 } from '../ffi/libbpf.js';
+import { closeFd } from '../ffi/libc.js';
 import { readFdInfo } from './fd-info.js';
 import { BpfMap, mapType } from './map.js';
 import { writeRodata, type RodataValue } from './rodata.js';
@@ -29,8 +30,8 @@ export interface ObjectOptions {
   readonly objectPath: string;
   /** Constants by name. */
   readonly rodata: Readonly<Record<string, RodataValue>>;
-  /** By map name. For an array of maps: of each map inside it; those that the object brings are called
-   *  NAME_INDEX. */
+  /** By map name. For an array of maps: of each map inside it; those that the object
+   *  brings are called NAME_INDEX. */
   readonly maxEntries: Readonly<Record<string, number>>;
 }
 
@@ -43,7 +44,10 @@ export interface ConfiguredObject {
 }
 
 /** Opens an object so that only the named programs will be loaded. **Errors**: throws CallError. */
-export function openConfigured(options: ObjectOptions, programNames: readonly string[]): ConfiguredObject {
+export function openConfigured(
+  options: ObjectOptions,
+  programNames: readonly string[],
+): ConfiguredObject {
   const handle = openObject(options.objectPath);
   try {
     const programs = new Map<string, ProgramHandle>();
@@ -52,9 +56,13 @@ export function openConfigured(options: ObjectOptions, programNames: readonly st
       setAutoload(program.handle, isWanted);
       if (isWanted) programs.set(program.name, program.handle);
     }
-    for (const name of programNames) assert(programs.has(name), `the BPF object has a program ${name}`);
+    for (const name of programNames) {
+      assert(programs.has(name), `the BPF object has a program ${name}`);
+    }
     writeRodata(handle, options.rodata);
-    for (const [name, entries] of Object.entries(options.maxEntries)) sizeMap(handle, name, entries);
+    for (const [name, entries] of Object.entries(options.maxEntries)) {
+      sizeMap(handle, name, entries);
+    }
     const innerShapes = new Map<string, MapShape>();
     for (const { name, handle: map } of mapsOf(handle)) {
       const inner = innerMap(map);
@@ -69,7 +77,8 @@ export function openConfigured(options: ObjectOptions, programNames: readonly st
   }
 }
 
-/** Maps inside an array of maps are found by name: libbpf 1.1 crashes when the template itself is sized. */
+/** Maps inside an array of maps are found by name: libbpf 1.1 crashes when
+ *  the template itself is sized. */
 function sizeMap(object: ObjectHandle, name: string, entries: number): void {
   const map = findMap(object, name);
   assert(map !== undefined, `the BPF object has a map ${name}`);
@@ -86,11 +95,24 @@ export interface ObjectMaps {
   readonly ownFds: readonly number[];
 }
 
-/** After the load. **Errors**: throws CallError. */
-export function collectMaps({ handle, innerShapes }: ConfiguredObject): ObjectMaps {
+/** After the load. **Errors**: throws CallError, and leaves no descriptor open then. */
+export function collectMaps(object: ConfiguredObject): ObjectMaps {
+  const ownFds: number[] = [];
+  try {
+    return { byName: collectByName(object, ownFds), ownFds };
+  } catch (error) {
+    for (const fd of ownFds) closeFd(fd);
+    throw error;
+  }
+}
+
+/** Adds the descriptors it makes to `ownFds`. */
+function collectByName(
+  { handle, innerShapes }: ConfiguredObject,
+  ownFds: number[],
+): Map<string, BpfMap> {
   const byName = new Map<string, BpfMap>();
   const byId = new Map<number, BpfMap>();
-  const ownFds: number[] = [];
   for (const { name, handle: map } of mapsOf(handle)) {
     const plain = new BpfMap(name, mapFd(map), mapShape(map));
     byName.set(name, plain);
@@ -106,24 +128,31 @@ export function collectMaps({ handle, innerShapes }: ConfiguredObject): ObjectMa
         `map ${index} of ${name} is as large as asked for`,
       );
       if (present !== undefined) return present;
-      const made = makeInner(outer, index, shape);
-      ownFds.push(made.fd);
-      return made;
+      return makeInner(outer, index, { shape, ownFds });
     });
     byName.set(name, new BpfMap(name, outer.fd, outer, inner));
   }
-  return { byName, ownFds };
+  return byName;
 }
 
-function presentMap(outer: BpfMap, index: number, byId: ReadonlyMap<number, BpfMap>): BpfMap | undefined {
+function presentMap(
+  outer: BpfMap,
+  index: number,
+  byId: ReadonlyMap<number, BpfMap>,
+): BpfMap | undefined {
   const id = new Uint32Array(1);
   const isThere = lookupElement(outer.fd, u32Bytes(index), new Uint8Array(id.buffer));
   return isThere ? byId.get(id[0] ?? 0) : undefined;
 }
 
-function makeInner(outer: BpfMap, index: number, shape: MapShape): BpfMap {
+function makeInner(
+  outer: BpfMap,
+  index: number,
+  { shape, ownFds }: { shape: MapShape; ownFds: number[] },
+): BpfMap {
   const name = `${outer.name.slice(0, 12)}_${index}`;
   const fd = createMap(name, shape);
+  ownFds.push(fd);
   updateElement(outer.fd, u32Bytes(index), u32Bytes(fd));
   return new BpfMap(name, fd, shape);
 }

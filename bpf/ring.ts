@@ -1,5 +1,5 @@
-// A BPF ring buffer, read in place. The kernel maps its data twice in a row, so no record wraps; a record
-// is there when its busy bit is gone.
+// A BPF ring buffer, read in place. The kernel maps its data twice in a row, so no record wraps; a
+// record is there when its busy bit is gone.
 // Source: kernel/bpf/ringbuf.c, Documentation/bpf/ringbuf.rst. Hot path: no object per record.
 
 import { assert } from '../storage/model/errors.js';
@@ -11,8 +11,8 @@ const DISCARD_BIT = 0x40000000;
 const HEADER_BYTES = 8;
 const DEFAULT_MAX_RECORDS = 65_536;
 
-/** One record, without the kernel's header; the view is valid until the callback returns. **Units**: `size`
- *  in bytes. */
+/** One record, without the kernel's header; the view is valid until the callback returns.
+ *  **Units**: `size` in bytes. */
 export type OnRingRecord = (view: DataView, offset: number, size: number) => void;
 
 export class RingReader {
@@ -50,8 +50,8 @@ export class RingReader {
   }
 
   /** Hands over records, oldest first, until none is ready. Returns how many.
-   *  **Limits**: `maxRecords` a call, discarded ones too. What the callback throws comes out of here; that
-   *  record is not seen again. */
+   *  **Limits**: `maxRecords` a call, discarded ones too. What the callback throws comes out of
+   *  here; that record is not seen again. */
   read(onRecord: OnRingRecord, maxRecords = DEFAULT_MAX_RECORDS): number {
     if (!this.#isOpen) return 0;
     let count = 0;

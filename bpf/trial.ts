@@ -1,5 +1,6 @@
-// One try to load and attach a set of hooks. When the kernel refuses the set, each program is loaded alone
-// with a verifier log, so that the culprits, and what was wrong with them, come out of the real thing.
+// One try to load and attach a set of hooks. When the kernel refuses the set, each
+// program is loaded alone with a verifier log, so that the culprits, and what was wrong
+// with them, come out of the real thing.
 
 import { CallError } from '../ffi/errno.js';
 import {
@@ -20,7 +21,8 @@ const VERIFIER_LOG_BYTES = 1 << 22;
 const KEPT_WARNINGS = 16;
 
 export interface TrialOptions extends ObjectOptions {
-  /** 0: nothing of libbpf's own log; 1: warnings, information and the verifier's log; 2: everything. */
+  /** 0: nothing of libbpf's own log; 1: warnings, information and the
+   *  verifier's log; 2: everything. */
   readonly verbosity: number;
   readonly log: (level: LogLevel, line: string) => void;
 }
@@ -33,7 +35,8 @@ export interface AttachedObject {
 export type TrialResult = AttachedObject | { readonly failures: readonly HookFailure[] };
 
 /** Leaves nothing behind when it fails.
- *  **Errors**: throws CallError when the object cannot be loaded although each of its programs alone can. */
+ *  **Errors**: throws CallError when the object cannot be loaded although
+ *  each of its programs alone can. */
 export function tryHooks(options: TrialOptions, hooks: readonly Hook[]): TrialResult {
   const warnings = listenToLibbpf(options);
   const object = openConfigured(options, hooks.map(({ program }) => program));
@@ -53,7 +56,11 @@ export function tryHooks(options: TrialOptions, hooks: readonly Hook[]): TrialRe
     try {
       links.push(attachProgram(handle));
     } catch (error) {
-      failures.push({ program, errno: errnoOf(error), reason: warnings.at(-1) ?? 'cannot be attached' });
+      failures.push({
+        program,
+        errno: errnoOf(error),
+        reason: warnings.at(-1) ?? 'cannot be attached',
+      });
     }
   }
   if (failures.length === 0) return { object, links };
@@ -75,8 +82,11 @@ function loadAlone(options: TrialOptions, program: string): HookFailure | undefi
   } catch (error) {
     const end = text.indexOf(0);
     const lines = text.toString('utf8', 0, end < 0 ? text.length : end).split('\n');
-    if (options.verbosity > 0) for (const line of lines) if (line !== '') options.log('debug', line);
-    const reason = lastVerifierLine(lines) ?? firstWarningOf(program, warnings) ?? 'cannot be loaded';
+    if (options.verbosity > 0) {
+      for (const line of lines) if (line !== '') options.log('debug', line);
+    }
+    const reason =
+      lastVerifierLine(lines) ?? firstWarningOf(program, warnings) ?? 'cannot be loaded';
     return { program, errno: errnoOf(error), reason };
   } finally {
     closeObject(object.handle);

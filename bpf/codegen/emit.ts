@@ -1,6 +1,6 @@
-// BTF of the compiled objects -> TypeScript source: constants, interface, decoder and encoder of each
-// wire struct, under their names in C. Deterministic: sorted by name, nothing of the machine or the time
-// in it.
+// BTF of the compiled objects -> TypeScript source: constants, interface, decoder and
+// encoder of each wire struct, under their names in C. Deterministic: sorted by name,
+// nothing of the machine or the time in it.
 
 import type { Btf, BtfEnum, BtfMap, BtfStruct, BtfType } from '../../elf/btf.js';
 
@@ -17,13 +17,14 @@ const wirePrefix = 'fk_';
 /** The last entry of an enum that only counts the others. */
 const countSuffix = '_MAX';
 
-const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not
-// to be edited: a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before
-// its NUL. A decoder throws a RangeError where the view ends too early; the caller checks lengths first.
+const head = `// Written by \`npm run gen\` from the BTF of bpf/probes/*.bpf.o, not to be edited: a test writes it
+// again and compares. Declared in bpf/include/wire.h. u64 and s64 are bigint, char[N] is the text
+// before its NUL. A decoder throws a RangeError where the view ends too early; the caller checks
+// lengths first.
 `;
 
-/** The whole of bpf/generated/wire.ts. **Errors**: throws where two objects disagree about a type, or a
- *  struct holds what has no wire form. */
+/** The whole of bpf/generated/wire.ts. **Errors**: throws where two objects disagree about a type,
+ *  or a struct holds what has no wire form. */
 export function emitWire(probes: readonly ProbeTypes[]): string {
   const structs = collect(probes, (btf) => btf.structNames(), (btf, name) => btf.struct(name));
   const enums = collect(probes, (btf) => btf.enumNames(), (btf, name) => btf.enum(name));
@@ -63,7 +64,10 @@ function emitEnum({ name, values }: BtfEnum): string {
   lines.push('} as const;', `export type ${type} = (typeof ${type})[keyof typeof ${type}];`);
   const names = namesByValue({ name, values });
   if (names !== undefined) {
-    lines.push(`/** Index: value of enum ${name}. */`, `export const ${name.toUpperCase()}_NAMES = [`);
+    lines.push(
+      `/** Index: value of enum ${name}. */`,
+      `export const ${name.toUpperCase()}_NAMES = [`,
+    );
     lines.push(...names.map((n) => `  '${n}',`), '] as const;');
   }
   return `${lines.join('\n')}\n`;
@@ -90,12 +94,18 @@ function emitStruct(struct: BtfStruct): string {
   for (const m of struct.members) {
     lines.push(`export const ${constant}_${m.name.toUpperCase()}_OFFSET = ${m.offsetBytes};`);
   }
-  lines.push('', `export function decode${type}(view: DataView, offset: number): ${type} {`, '  return {');
+  lines.push(
+    '',
+    `export function decode${type}(view: DataView, offset: number): ${type} {`,
+    '  return {',
+  );
   for (const m of struct.members) {
     lines.push(`    ${m.name}: ${readExpression(m.type, at('offset', m.offsetBytes))},`);
   }
   lines.push('  };', '}', '');
-  lines.push(`export function encode${type}(view: DataView, offset: number, value: ${type}): void {`);
+  lines.push(
+    `export function encode${type}(view: DataView, offset: number, value: ${type}): void {`,
+  );
   for (const m of struct.members) {
     lines.push(`  ${writeStatement(m.type, at('offset', m.offsetBytes), `value.${m.name}`)}`);
   }
@@ -121,7 +131,7 @@ function typeScriptType(type: BtfType, path: string): string {
 function readExpression(type: BtfType, position: string): string {
   switch (type.kind) {
     case 'int':
-      return `view.get${accessorOf(type)}(${position}${type.sizeBytes === 1 ? '' : ', true'})`;
+      return `view.get${accessorOf(type)}(${position}${littleEndian(type)})`;
     case 'chars':
       return `readText(view, ${position}, ${type.sizeBytes})`;
     case 'array': {
@@ -138,11 +148,15 @@ function readExpression(type: BtfType, position: string): string {
 function writeStatement(type: BtfType, position: string, value: string): string {
   switch (type.kind) {
     case 'int':
-      return `view.set${accessorOf(type)}(${position}, ${value}${type.sizeBytes === 1 ? '' : ', true'});`;
+      return `view.set${accessorOf(type)}(${position}, ${value}${littleEndian(type)});`;
     case 'chars':
       return `writeText(view, ${position}, ${type.sizeBytes}, ${value});`;
     case 'array': {
-      const element = writeStatement(type.element, elementPosition(position, type.element), `${value}[i]!`);
+      const element = writeStatement(
+        type.element,
+        elementPosition(position, type.element),
+        `${value}[i]!`,
+      );
       return `for (let i = 0; i < ${type.length}; i++) ${element}`;
     }
     case 'struct':
@@ -153,7 +167,10 @@ function writeStatement(type: BtfType, position: string, value: string): string 
 }
 
 function emitStructTable(structs: readonly BtfStruct[]): string {
-  const lines = ['/** For those who know a struct by name only. */', 'export const wireStructs = {'];
+  const lines = [
+    '/** For those who know a struct by name only. */',
+    'export const wireStructs = {',
+  ];
   for (const { name } of structs) {
     const type = pascalCase(name);
     lines.push(`  ${name}: {`, `    sizeBytes: ${name.toUpperCase()}_SIZE,`);
@@ -163,7 +180,9 @@ function emitStructTable(structs: readonly BtfStruct[]): string {
 }
 
 function emitMapTable(probes: readonly ProbeTypes[]): string {
-  const lines = ['/** Key and value of each map. An array of maps has `inner`; a ring has neither. */'];
+  const lines = [
+    '/** Key and value of each map. An array of maps has `inner`; a ring has neither. */',
+  ];
   lines.push('export const wireMaps = {');
   for (const { name, btf } of [...probes].sort((a, b) => (a.name < b.name ? -1 : 1))) {
     lines.push(`  ${name}: {`);
@@ -178,7 +197,9 @@ function emitMapTable(probes: readonly ProbeTypes[]): string {
 function mapLines(name: string, { key, value, inner }: BtfMap, indent: string): string[] {
   const parts = [];
   if (key !== undefined) parts.push(`key: '${cName(key)}', keySizeBytes: ${key.sizeBytes}`);
-  if (value !== undefined) parts.push(`value: '${cName(value)}', valueSizeBytes: ${value.sizeBytes}`);
+  if (value !== undefined) {
+    parts.push(`value: '${cName(value)}', valueSizeBytes: ${value.sizeBytes}`);
+  }
   const line = parts.length === 0 ? '{}' : `{ ${parts.join(', ')} }`;
   if (inner === undefined) return [`${indent}${name}: ${line},`];
   const own = parts.map((part) => `${indent}  ${part},`);
@@ -191,8 +212,13 @@ function cName(type: BtfType): string {
   throw new Error(`a ${type.kind} as key or value of a map`);
 }
 
-function accessorOf(type: BtfType & { kind: 'int' }): string {
-  return `${type.sizeBytes === 8 ? 'Big' : ''}${type.isSigned ? 'Int' : 'Uint'}${type.sizeBytes * 8}`;
+function accessorOf({ sizeBytes, isSigned }: BtfType & { kind: 'int' }): string {
+  return `${sizeBytes === 8 ? 'Big' : ''}${isSigned ? 'Int' : 'Uint'}${sizeBytes * 8}`;
+}
+
+/** The last argument of a DataView's accessor; one byte has no order. */
+function littleEndian({ sizeBytes }: BtfType): string {
+  return sizeBytes === 1 ? '' : ', true';
 }
 
 function at(base: string, offsetBytes: number): string {

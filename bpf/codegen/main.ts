@@ -17,11 +17,16 @@ export interface CompiledProbe {
 const maxBtfBytes = 1 << 24;
 const suffix = '.bpf.o';
 
-/** The built objects, sorted by name. **Errors**: throws when there are none, or one cannot be read. */
+/** The built objects, sorted by name. **Errors**: throws when there are
+ *  none, or one cannot be read. */
 export function readCompiledProbes(): CompiledProbe[] {
   const folder = new URL('../probes/', import.meta.url);
-  const files = readdirSync(folder).filter((file) => file.endsWith(suffix)).sort();
-  if (files.length === 0) throw new Error(`no ${suffix} in ${fileURLToPath(folder)}: run npm run build`);
+  const files = readdirSync(folder)
+    .filter((file) => file.endsWith(suffix))
+    .sort();
+  if (files.length === 0) {
+    throw new Error(`no ${suffix} in ${fileURLToPath(folder)}: run npm run build`);
+  }
   return files.map((file) => {
     return readCompiledProbe(file.slice(0, -suffix.length), readFileSync(new URL(file, folder)));
   });

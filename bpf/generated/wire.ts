@@ -1,6 +1,7 @@
-// Written by `npm run gen` from the BTF of bpf/probes/*.bpf.o (declared in bpf/include/wire.h). Not
-// to be edited: a test writes it again and compares. u64 and s64 are bigint, char[N] is the text before
-// its NUL. A decoder throws a RangeError where the view ends too early; the caller checks lengths first.
+// Written by `npm run gen` from the BTF of bpf/probes/*.bpf.o, not to be edited: a test writes it
+// again and compares. Declared in bpf/include/wire.h. u64 and s64 are bigint, char[N] is the text
+// before its NUL. A decoder throws a RangeError where the view ends too early; the caller checks
+// lengths first.
 
 /** enum fk_frame_kind */
 export const FkFrameKind = {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* What every program includes first: kernel types, helpers, the architecture, the wire structs, the gate. */
+/* What every program includes first: kernel types, helpers, the architecture,
+ * the wire structs, the gate. */
 #ifndef FK_BPF_COMMON_H
 #define FK_BPF_COMMON_H
 
@@ -17,7 +18,8 @@
 
 #include "wire.h"
 
-/* Programs do nothing until user space opens the gate, which it does when the last of them is attached. */
+/* Programs do nothing until user space opens the gate, which it does when
+ * the last of them is attached. */
 volatile __u32 fk_enabled;
 
 #endif

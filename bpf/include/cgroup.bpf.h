@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* A cgroup as one number: its hierarchy's rank in the top byte, its kernfs id (the inode number of its
- * directory) below. Rank 0 is cgroup v2; 1, 2, 3 are the v1 hierarchies systemd, memory, cpu. A task is
- * in one cgroup of each mounted hierarchy; the first by rank in which it is not in the root is the one it
- * is known by. 0 = root everywhere.
+/* A cgroup as one number: its hierarchy's rank in the top byte, its kernfs id (the inode number of
+ * its directory) below. Rank 0 is cgroup v2; 1, 2, 3 are the v1 hierarchies systemd, memory, cpu. A
+ * task is in one cgroup of each mounted hierarchy; the first by rank in which it is not in the root
+ * is the one it is known by. 0 = root everywhere.
  */
 #ifndef FK_CGROUP_BPF_H
 #define FK_CGROUP_BPF_H
@@ -35,8 +35,8 @@ static __always_inline __u64 cgroup_ranked_id(struct cgroup *cgroup, __u32 rank)
 	return BPF_CORE_READ(cgroup, kn, id) | (__u64)rank << CGROUP_RANK_SHIFT;
 }
 
-/* One step of the walk: the cgroup of the link that holds `node`, and the next node. One read for both,
- * as reads are what the walk costs. */
+/* One step of the walk: the cgroup of the link that holds `node`, and the next node. One read for
+ * both, as reads are what the walk costs. */
 static __always_inline struct cgroup *follow_link(struct list_head **node)
 {
 	const __u32 next_offset = bpf_core_field_offset(struct cgrp_cset_link, cgrp_link.next);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* 64-bit content hash of a list of words: one multiplication and shift a word (each step is a bijection,
- * so lists that differ in one word never collide), then the finalizer of MurmurHash3, in the public
- * domain by Austin Appleby.
+/* 64-bit content hash of a list of words: one multiplication and shift a word (each step is a
+ * bijection, so lists that differ in one word never collide), then the finalizer of MurmurHash3, in
+ * the public domain by Austin Appleby.
  */
 #ifndef FK_HASH_BPF_H
 #define FK_HASH_BPF_H

@@ -13,15 +13,16 @@ static __always_inline __u32 task_exec_id(struct task_struct *task)
 	return id;
 }
 
-/* Inside execve: the address space may be the new image's already while the user registers are still the
- * old one's. */
+/* Inside execve: the address space may be the new image's already while the user
+ * registers are still the old one's. */
 static __always_inline bool task_is_in_exec(struct task_struct *task)
 {
-	return bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+	return bpf_core_field_exists(task->in_execve) &&
+	       BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
 }
 
-/* User registers of the current task, as saved when it entered the kernel. Returns 0 or a negative errno.
- * bpf_task_pt_regs came with 5.15 (dd6e10fbd9fb). */
+/* User registers of the current task, as saved when it entered the kernel. Returns 0 or a negative
+ * errno. bpf_task_pt_regs came with 5.15 (dd6e10fbd9fb). */
 static __always_inline int current_user_regs(struct pt_regs *regs)
 {
 	struct task_struct *task;

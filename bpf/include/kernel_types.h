@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* What our programs read of the kernel, and no more: uapi constants as they are, structs with the fields
- * we use. Their offsets are relocated to the running kernel when the object is loaded (CO-RE), so order
- * and gaps mean nothing.
+/* What our programs read of the kernel, and no more: uapi constants as they are, structs with the
+ * fields we use. Their offsets are relocated to the running kernel when the object is loaded
+ * (CO-RE), so order and gaps mean nothing.
  */
 #ifndef FK_KERNEL_TYPES_H
 #define FK_KERNEL_TYPES_H

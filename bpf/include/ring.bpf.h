@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Records for user space. It reads the ring at every flush and is only woken early when a quarter is
- * full, since a wake costs more than a record. A record that finds no room is counted in `drops`.
+/* Records for user space. It reads the ring at every flush and is only woken early
+ * when a quarter is full, since a wake costs more than a record. A record that finds
+ * no room is counted in `drops`.
  */
 #ifndef FK_RING_BPF_H
 #define FK_RING_BPF_H
@@ -27,14 +28,16 @@ static __always_inline void count_drop(void)
 		(*count)++;
 }
 
-static __always_inline void fill_record(struct fk_record *record, enum fk_record_tag tag, __u32 size)
+static __always_inline void fill_record(struct fk_record *record, enum fk_record_tag tag,
+					__u32 size)
 {
 	record->tag = tag;
 	record->size = size;
 	record->ktime_ns = bpf_ktime_get_ns();
 }
 
-/* Room for one TYPE, its head filled; or NULL, counted. Every other field is the caller's to assign. */
+/* Room for one TYPE, its head filled; or NULL, counted. Every other
+ * field is the caller's to assign. */
 #define reserve_record(TYPE, TAG)                                                          \
 	({                                                                                 \
 		TYPE *reserved = bpf_ringbuf_reserve(&events, sizeof(TYPE), 0);            \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Weighted stacks, counted here in two generations: user space flips, waits until no program can still
- * write to the old one, and drains it. Stacks are kept once under a hash of their content, and counts by
- * that hash.
+/* Weighted stacks, counted here in two generations: user space flips, waits until no program
+ * can still write to the old one, and drains it. Stacks are kept once under a hash of their
+ * content, and counts by that hash.
  *
  * Limits: counts and stacks hold what user space sets as max_entries. A full `stacks` leaves
  * FK_END_STACK_MAP_FULL in place of the stack; a full `counts` loses the sample, counted as
@@ -43,9 +43,9 @@ struct {
 	__array(values, struct stacks_map);
 } stacks SEC(".maps") = { .values = { &stacks_0, &stacks_1 } };
 
-/* Keeps unwind_state()->stack in this generation. Returns its hash, or an id below FK_STACK_FIRST for a
- * stack without frames or without room. Words past n_words are left over from other stacks and mean
- * nothing. */
+/* Keeps unwind_state()->stack in this generation. Returns its hash, or an id below
+ * FK_STACK_FIRST for a stack without frames or without room. Words past n_words are left over
+ * from other stacks and mean nothing. */
 __noinline __u64 keep_stack(__u32 generation)
 {
 	struct unwind_state *state = unwind_state();

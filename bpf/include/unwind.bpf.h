@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The user stack unwinder. All state, the index of the next frame included, lies in one per-CPU record;
- * step() puts one frame down and moves the state to its caller. As step() is global and takes no
- * arguments it is verified once, and a language runtime's own step can take the state over and hand it
- * back. The one rule here is the frame pointer:
+/* The user stack unwinder. All state, the index of the next frame included, lies in one per-CPU
+ * record; step() puts one frame down and moves the state to its caller. As step() is global and
+ * takes no arguments it is verified once, and a language runtime's own step can take the state over
+ * and hand it back. The one rule here is the frame pointer:
  *
  *      sp            fp
  *      | locals ...  | saved fp | return address | caller's ...
@@ -23,8 +23,8 @@ struct unwind_state {
 	struct fk_stack stack;
 };
 
-/* One a CPU: perf_event programs do not nest (bpf_prog_active). Other program types need a record of
- * their own. */
+/* One a CPU: perf_event programs do not nest (bpf_prog_active). Other program types
+ * need a record of their own. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
@@ -53,7 +53,8 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *state)
 	} caller;
 	__u64 fp = state->fp;
 
-	/* The outermost frame's is 0. In a leaf it is a register some code uses for something else. */
+	/* The outermost frame's is 0. In a leaf, code without frame pointers may use the register
+	 * for something else. */
 	if (fp == 0 && !(state->flags & UNWIND_LEAF))
 		return end_stack(state, FK_END_COMPLETE);
 	if (fp % sizeof(fp) || fp < state->sp || !arch_is_user_address(fp))

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Every struct and constant that kernel and TypeScript share, declared once. The decoders in
- * bpf/generated are written from the BTF of the compiled objects; nothing is declared a second time by
- * hand.
+/* Every struct and constant that kernel and TypeScript share, declared once. The
+ * decoders in bpf/generated are written from the BTF of the compiled objects; nothing is
+ * declared a second time by hand.
  *
- * Only __u8..__u64, __s8..__s64, char[N], fixed arrays and nested wire structs; explicit pad; no implicit
- * padding between WIRE_BEGIN and WIRE_END. Times are ns: ktime is CLOCK_MONOTONIC, boot is
- * CLOCK_BOOTTIME.
+ * Only __u8..__u64, __s8..__s64, char[N], fixed arrays and nested wire structs; explicit pad;
+ * no implicit padding between WIRE_BEGIN and WIRE_END. Times are ns: ktime is
+ * CLOCK_MONOTONIC, boot is CLOCK_BOOTTIME.
  */
 #ifndef FK_WIRE_H
 #define FK_WIRE_H
@@ -24,7 +24,7 @@ enum fk_limit {
 /* Why a stack ends where it does. Stored with every stack. */
 enum fk_stack_end {
 	FK_END_COMPLETE = 0,	/* the outermost frame was reached */
-	FK_END_FP_IMPLAUSIBLE,	/* frame pointer unaligned, not rising, or return address out of range */
+	FK_END_FP_IMPLAUSIBLE,	/* unaligned, not rising, or a return address out of range */
 	FK_END_READ_FAULT,	/* the frame pointer's memory is not readable now */
 	FK_END_DEPTH,		/* FK_STACK_WORDS reached */
 	FK_END_32BIT,		/* a 32-bit process: not unwound */
@@ -43,7 +43,7 @@ enum fk_lost {
 /* Stack hashes below FK_STACK_FIRST are no hashes. */
 enum fk_stack_id {
 	FK_STACK_NONE = 0,	/* no such stack: a kernel thread has no user stack */
-	FK_STACK_FIRST = 256,	/* below it: 1 + enum fk_stack_end, a stack without frames that ends so */
+	FK_STACK_FIRST = 256,	/* below it: 1 + enum fk_stack_end of a stack without frames */
 };
 
 /* Top byte of a frame's first word. Canonical addresses carry theirs already. */
@@ -65,13 +65,13 @@ WIRE_BEGIN
 struct fk_incarnation {
 	__u64 start_boot_ns;	/* of the thread group's leader */
 	__u32 tgid;
-	__u32 exec_id;		/* low half of task->self_exec_id: inherited at fork, +1 at each exec */
+	__u32 exec_id;		/* low half of task->self_exec_id: forked as it is, +1 an exec */
 };
 
 /* counts: key -> __u64 weight. */
 struct fk_sample_key {
 	struct fk_incarnation incarnation;
-	__u64 cgroup;		/* see cgroup.bpf.h: hierarchy's rank in the top byte, kernfs id below */
+	__u64 cgroup;		/* hierarchy's rank in the top byte, kernfs id below it */
 	__u64 kernel_stack;	/* content hash, or below FK_STACK_FIRST */
 	__u64 user_stack;
 	__u32 tid;
@@ -80,8 +80,8 @@ struct fk_sample_key {
 	__u32 pad;
 };
 
-/* stacks: content hash -> frames, leaf first. Hash covers words and end. What lies past n_words means
- * nothing. */
+/* stacks: content hash -> frames, leaf first. Hash covers words and end. What lies
+ * past n_words means nothing. */
 struct fk_stack {
 	__u16 n_words;
 	__u8 end;		/* enum fk_stack_end */
@@ -89,22 +89,23 @@ struct fk_stack {
 	__u64 words[FK_STACK_WORDS];
 };
 
-/* stats: per CPU, entry = generation * FK_SAMPLE_TYPES + sample type. seen = captured + idle + sum(lost). */
+/* stats: per CPU, entry = generation * FK_SAMPLE_TYPES + sample type. seen =
+ * captured + idle + sum(lost). */
 struct fk_sample_stats {
 	__u64 seen;
 	__u64 captured;
 	__u64 captured_weight;	/* sum of the weights of what was captured */
 	__u64 idle;
-	__s64 not_fired;	/* clock only: periods without a tick; a late tick takes its period back */
+	__s64 not_fired;	/* clock only: periods without a tick; a late tick takes its back */
 	__u64 lost[FK_LOST_MAX];
 };
 
-/* clocks: one entry a CPU, written by that CPU alone but for anchor, which user space writes before the
- * event is enabled. Period k of a CPU is due at anchor_ktime_ns + k * period. */
+/* clocks: one entry a CPU, written by that CPU alone but for anchor, which user space writes before
+ * the event is enabled. Period k of a CPU is due at anchor_ktime_ns + k * period. */
 struct fk_clock {
 	__u64 anchor_ktime_ns;
 	__u64 due;		/* periods due up to the last tick, rounded to the nearest */
-	__u64 due_before_flip;	/* the same at the last tick before the flip that began this generation */
+	__u64 due_before_flip;	/* the same at the last tick before this generation began */
 	__u32 generation;	/* of the last tick: fk_generation, which counts the flips */
 	__u32 pad;
 };

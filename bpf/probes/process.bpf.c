@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* Every exec and every process that ends, as events; and the names of new cgroups, so that samples of a
- * cgroup that is gone at the flush still have its path. BTF tracepoints: their arguments are read by
- * type, nothing else is disturbed.
+/* Every exec and every process that ends, as events; and the names of new cgroups, so that samples
+ * of a cgroup that is gone at the flush still have its path. BTF tracepoints: their arguments are
+ * read by type, nothing else is disturbed.
  */
 #include "bpf_common.h"
 #include "kernel_compat.bpf.h"
@@ -12,8 +12,9 @@
 /* Not 0: exec records carry the command line. */
 const volatile __u32 fk_arguments;
 
-/* Processes told to have ended. Threads that end at once all see no thread alive, and kernels before 6.16 do
- * not say which is the last; so the first to come here speaks. What the LRU forgets is thousands of exits old. */
+/* Processes told to have ended. Threads that end at once all see no thread alive, and kernels
+ * before 6.16 do not say which is the last; so the first to come here speaks. What the LRU
+ * forgets is thousands of exits old. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -89,7 +90,8 @@ static __always_inline __u32 exit_code_of(struct task_struct *task)
 }
 
 /* Whether this thread is the one to tell that its process ends. */
-static __always_inline bool is_last_thread(struct task_struct *task, struct fk_incarnation *incarnation)
+static __always_inline bool is_last_thread(struct task_struct *task,
+					   struct fk_incarnation *incarnation)
 {
 	__u8 yes = 1;
 

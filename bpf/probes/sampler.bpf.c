@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* One program for every perf event: takes both stacks, weighs and counts them in the kernel. Idle ticks
- * of the clock are counted and left; periods that passed without a tick are counted by the next one.
+/* One program for every perf event: takes both stacks, weighs and counts them in the
+ * kernel. Idle ticks of the clock are counted and left; periods that passed without a
+ * tick are counted by the next one.
  */
 #include "bpf_common.h"
 #include "kernel_compat.bpf.h"
@@ -10,7 +11,8 @@
 
 #define TYPE_CLOCK 0
 
-/* Counts the flips; its lowest bit is the generation that is written to. User space writes the time first. */
+/* Counts the flips; its lowest bit is the generation that is written to. User
+ * space writes the time first. */
 volatile __u32 fk_generation;
 volatile __u64 fk_flip_ktime_ns;
 
@@ -42,29 +44,32 @@ union sampler_wire {
 	enum fk_frame_kind frame_kind;
 } *fk_sampler_wire;
 
-/* Returns how many periods fell due since the last tick on this CPU, but for the one this tick stands for:
+/* Returns how many periods fell due since the last tick on this CPU, but
+ * for the one this tick stands for:
  *
  *      anchor     1         2         3         4         5     due, in periods
  *        |--------|---------|---------|---------|---------|
  *                 ^tick     '         '   ^flip '         ^tick
- *                                         base = 3        due = 5: 1 not fired in the new generation (4)
+ * base = 3        due = 5: 1 not fired in the new generation (4)
  *
- * What fell due between the last tick and the flip (2, 3) user space adds to the generation that it retires.
+ * What fell due between the last tick and the flip (2, 3) user space adds to
+ * the generation that it retires.
  */
 static __always_inline __s64 count_not_fired(__u32 flips)
 {
-	__u64 now = bpf_ktime_get_ns(), flip = fk_flip_ktime_ns, due, before;
+	__u64 now = bpf_ktime_get_ns(), flip = fk_flip_ktime_ns, anchor, due, before;
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct fk_clock *clock = bpf_map_lookup_elem(&clocks, &cpu);
 
 	if (!clock)
 		return 0;
-	due = (now - clock->anchor_ktime_ns + fk_period_ns / 2) / fk_period_ns;
+	anchor = clock->anchor_ktime_ns;
+	due = (now - anchor + fk_period_ns / 2) / fk_period_ns;
 	before = clock->due;
 	if (clock->generation != flips) {
 		clock->due_before_flip = clock->due;
 		clock->generation = flips;
-		before = flip > clock->anchor_ktime_ns ? (flip - clock->anchor_ktime_ns) / fk_period_ns : 0;
+		before = flip > anchor ? (flip - anchor) / fk_period_ns : 0;
 	}
 	clock->due = due;
 	return due - before - 1;
@@ -87,8 +92,8 @@ static __always_inline __u64 take_kernel_stack(struct bpf_perf_event_data *ctx, 
 	return keep_stack(generation);
 }
 
-static __always_inline __u64 take_user_stack(struct bpf_perf_event_data *ctx, struct task_struct *task,
-					     __u32 generation)
+static __always_inline __u64 take_user_stack(struct bpf_perf_event_data *ctx,
+					     struct task_struct *task, __u32 generation)
 {
 	struct unwind_state *state = unwind_state();
 	struct pt_regs regs;
@@ -100,7 +105,8 @@ static __always_inline __u64 take_user_stack(struct bpf_perf_event_data *ctx, st
 		regs.ip = ctx->regs.ip;
 		regs.sp = ctx->regs.sp;
 		regs.bp = ctx->regs.bp;
-	} else if (task_is_in_exec(task) || current_user_regs(&regs) || !arch_is_user_mode(regs.cs)) {
+	} else if (task_is_in_exec(task) || current_user_regs(&regs) ||
+		   !arch_is_user_mode(regs.cs)) {
 		return 1 + FK_END_NO_REGISTERS;
 	}
 	if (arch_is_32bit(regs.cs))
@@ -110,8 +116,8 @@ static __always_inline __u64 take_user_stack(struct bpf_perf_event_data *ctx, st
 }
 
 /* Returns why the sample was lost, FK_LOST_MAX when it was not. */
-static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 type, __u32 generation,
-				       __u64 weight)
+static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 type,
+				       __u32 generation, __u64 weight)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fk_sample_key key = {};
@@ -129,8 +135,8 @@ static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 ty
 	return add_count(generation, &key, weight) ? FK_LOST_COUNT_MAP_FULL : FK_LOST_MAX;
 }
 
-/* Index of the sample type, which user space puts where a ring's wake-up would be set: these events have
- * no ring. */
+/* Index of the sample type, which user space puts where a ring's wake-up would be
+ * set: these events have no ring. */
 static __always_inline __u32 sample_type(struct bpf_perf_event_data *ctx)
 {
 	return BPF_CORE_READ((struct bpf_perf_event_data_kern *)ctx, event, attr.wakeup_events);

@@ -8,5 +8,7 @@ export const descriptor: ProbeDescriptor = {
   hooks: [{ program: 'sample', attach: 'perf_event', isRequired: true }],
   knobs: {},
   constants: ['fk_period_ns', 'fk_cgroup_hierarchies'],
-  outputs: [{ kind: 'stack', counts: 'counts', stacks: 'stacks', stats: 'stats', clocks: 'clocks' }],
+  outputs: [
+    { kind: 'stack', counts: 'counts', stacks: 'stacks', stats: 'stats', clocks: 'clocks' },
+  ],
 };

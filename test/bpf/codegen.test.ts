@@ -40,25 +40,42 @@ for (const [name, codec] of codecs) {
     const probe = probes.find((p) => p.btf.struct(name) !== undefined)!;
     const decoder = buildDecoder(probe.btf, name);
     assert.ok('decode' in decoder);
-    const anyBytes = fc.uint8Array({ minLength: codec.sizeBytes + 3, maxLength: codec.sizeBytes + 3 });
-    fc.assert(fc.property(anyBytes, fc.nat(3), (bytes, offset) => {
-      const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-      assert.deepEqual(codec.decode(view, offset), decoder.decode(view, offset));
-    }));
+    const anyBytes = fc.uint8Array({
+      minLength: codec.sizeBytes + 3,
+      maxLength: codec.sizeBytes + 3,
+    });
+    fc.assert(
+      fc.property(anyBytes, fc.nat(3), (bytes, offset) => {
+        const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+        assert.deepEqual(codec.decode(view, offset), decoder.decode(view, offset));
+      }),
+    );
   });
 
   test(`${name}: what is encoded is decoded again`, () => {
-    const ascii = fc.uint8Array({ minLength: codec.sizeBytes, maxLength: codec.sizeBytes, max: 0x7f });
-    fc.assert(fc.property(ascii, (bytes) => {
-      const value = codec.decode(new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0);
-      const copy = new DataView(new ArrayBuffer(codec.sizeBytes));
-      codec.encode(copy, 0, value);
-      assert.deepEqual(codec.decode(copy, 0), value);
-    }));
+    const ascii = fc.uint8Array({
+      minLength: codec.sizeBytes,
+      maxLength: codec.sizeBytes,
+      max: 0x7f,
+    });
+    fc.assert(
+      fc.property(ascii, (bytes) => {
+        const value = codec.decode(
+          new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength),
+          0,
+        );
+        const copy = new DataView(new ArrayBuffer(codec.sizeBytes));
+        codec.encode(copy, 0, value);
+        assert.deepEqual(codec.decode(copy, 0), value);
+      }),
+    );
   });
 
   test(`${name}: a view that ends too early is a RangeError`, () => {
-    assert.throws(() => codec.decode(new DataView(new ArrayBuffer(codec.sizeBytes - 1)), 0), RangeError);
+    assert.throws(
+      () => codec.decode(new DataView(new ArrayBuffer(codec.sizeBytes - 1)), 0),
+      RangeError,
+    );
   });
 }
 
@@ -70,11 +87,22 @@ test('two objects that disagree, and members without wire form, are refused', ()
     enum: () => undefined,
     maps: () => [],
   });
-  const word: BtfMember = { name: 'a', offsetBytes: 0, type: { kind: 'int', sizeBytes: 8, isSigned: false } };
-  const pointer: BtfMember = { ...word, name: 'p', type: { kind: 'other', sizeBytes: 8, what: 'pointer' } };
+  const word: BtfMember = {
+    name: 'a',
+    offsetBytes: 0,
+    type: { kind: 'int', sizeBytes: 8, isSigned: false },
+  };
+  const pointer: BtfMember = {
+    ...word,
+    name: 'p',
+    type: { kind: 'other', sizeBytes: 8, what: 'pointer' },
+  };
   const one = { name: 'one', btf: source(word) };
   assert.match(emitWire([one, { ...one, name: 'two' }]), /interface FkX/);
   const other = { name: 'two', btf: source({ ...word, name: 'b' }) };
   assert.throws(() => emitWire([one, other]), /two\.bpf\.o has another fk_x/);
-  assert.throws(() => emitWire([{ name: 'one', btf: source(pointer) }]), /fk_x\.p: pointer has no wire form/);
+  assert.throws(
+    () => emitWire([{ name: 'one', btf: source(pointer) }]),
+    /fk_x\.p: pointer has no wire form/,
+  );
 });

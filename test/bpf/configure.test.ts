@@ -1,4 +1,5 @@
-// Small parts of a probe's life that need no kernel: integers into constants, the verifier's word, fdinfo.
+// Small parts of a probe's life that need no kernel: integers into
+// constants, the verifier's word, fdinfo.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -34,7 +35,10 @@ test('integers of every width come back, signed and unsigned', () => {
     assert.throws(() => writeIntegers(one, [limit], 'test'), /fits/);
     assert.throws(() => writeIntegers(one, [-limit / 2n - 1n], 'test'), /fits/);
   }
-  assert.throws(() => writeIntegers(new DataView(new ArrayBuffer(12)), [1, 2, 3, 4, 5], 'test'), /make up/);
+  assert.throws(
+    () => writeIntegers(new DataView(new ArrayBuffer(12)), [1, 2, 3, 4, 5], 'test'),
+    /make up/,
+  );
 });
 
 test('the last line of a verifier log that is no statistics', () => {

@@ -1,4 +1,5 @@
-// Choosing hooks: a model says which of a random probe's hooks must be in use after random failures.
+// Choosing hooks: a model says which of a random probe's hooks must be
+// in use after random failures.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -17,18 +18,26 @@ const fail = (plan: HookPlan, program: string) => plan.fail({ program, errno: 'E
 const names = (hooks: readonly { program: string }[]) => hooks.map(({ program }) => program);
 
 test('the next of a group takes over', () => {
-  const plan = new HookPlan([hook('a1', 'a'), hook('b'), hook('a2', 'a'), hook('c', undefined, false)]);
+  const plan = new HookPlan([
+    hook('a1', 'a'),
+    hook('b'),
+    hook('a2', 'a'),
+    hook('c', undefined, false),
+  ]);
   assert.deepEqual(names(plan.chosen()), ['a1', 'b', 'c']);
   fail(plan, 'a1');
   fail(plan, 'c');
   assert.deepEqual(names(plan.chosen()), ['b', 'a2']);
   assert.deepEqual(plan.fatal(), []);
-  assert.deepEqual(plan.notes(), ['a1: EINVAL, the kernel says no', 'c: EINVAL, the kernel says no']);
+  assert.deepEqual(plan.notes(), [
+    'a1: EINVAL, the kernel says no',
+    'c: EINVAL, the kernel says no',
+  ]);
   fail(plan, 'a2');
   assert.deepEqual(names(plan.fatal()), ['a1', 'a2']);
 });
 
-test('after any failures: one of each group, all that has no group, and fatal only what is required', () => {
+test('after failures: one of each group, all without a group, fatal only what is required', () => {
   const hooks = fc.uniqueArray(
     fc.record({
       program: fc.string({ minLength: 1, maxLength: 3 }),
@@ -49,7 +58,9 @@ test('after any failures: one of each group, all that has no group, and fatal on
       assert.deepEqual(plan.chosen(), wanted);
       const groups = left.map(({ group }) => group);
       const isCovered = (one: Hook) => one.group !== undefined && groups.includes(one.group);
-      const fatal = list.filter((one) => failed.has(one.program) && one.isRequired && !isCovered(one));
+      const fatal = list.filter(
+        (one) => failed.has(one.program) && one.isRequired && !isCovered(one),
+      );
       assert.deepEqual(names(plan.fatal()), names(fatal));
       assert.equal(plan.notes().length, failed.size);
     }),

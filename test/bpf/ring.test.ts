@@ -1,5 +1,5 @@
-// The reader of BPF rings against a file laid out as the kernel would, with its data twice: random records,
-// some busy, some discarded, against a list.
+// The reader of BPF rings against a file laid out as the kernel would, with its data twice: random
+// records, some busy, some discarded, against a list.
 
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
@@ -40,7 +40,9 @@ class FakeRing {
     bytes.writeUInt32LE((body.length | flags) >>> 0, 0);
     bytes.set(body, 8);
     const at = this.#produced % RING_BYTES;
-    for (let i = 0; i < bytes.length; i += 8) this.#write((at + i) % RING_BYTES, bytes.subarray(i, i + 8));
+    for (let i = 0; i < bytes.length; i += 8) {
+      this.#write((at + i) % RING_BYTES, bytes.subarray(i, i + 8));
+    }
     this.#produced += bytes.length;
     writeSync(this.fd, new BigUint64Array([BigInt(this.#produced)]), 0, 8, pageSizeBytes);
     return at;

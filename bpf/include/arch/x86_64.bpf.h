@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* What differs by CPU architecture: registers, user addresses, where a task's user registers lie. Here:
- * x86-64. */
+/* What differs by CPU architecture: registers, user addresses, where a task's user
+ * registers lie. Here: x86-64. */
 #ifndef FK_ARCH_X86_64_BPF_H
 #define FK_ARCH_X86_64_BPF_H
 
-/* uapi layout, not relocated: the context of a perf_event program may only be read in whole words, and
- * newer kernels declare cs as 16 bits. */
+/* uapi layout, not relocated: the context of a perf_event program may only be read in whole words,
+ * and newer kernels declare cs as 16 bits. */
 struct pt_regs {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di;
 	unsigned long orig_ax, ip, cs, flags, sp, ss;
@@ -17,8 +17,8 @@ struct bpf_perf_event_data {
 	__u64 addr;
 };
 
-/* 48-bit virtual addresses, the lower half is the user's; nothing is mapped in its first page. With 57
- * bits the kernel still maps nothing above unless it is asked to. */
+/* 48-bit virtual addresses, the lower half is the user's; nothing is mapped in its first page. With
+ * 57 bits the kernel still maps nothing above unless it is asked to. */
 #define ARCH_USER_FIRST 0x1000ULL
 #define ARCH_USER_LIMIT (1ULL << 47)
 
@@ -41,7 +41,8 @@ static __always_inline bool arch_is_32bit(__u64 cs)
 	return (cs & 0xff) == 0x23;
 }
 
-/* For kernels without bpf_task_pt_regs: 5.15 has it, and the padding of FRED kernels (6.9) came later. */
+/* For kernels without bpf_task_pt_regs: 5.15 has it, and the padding of
+ * FRED kernels (6.9) came later. */
 static __always_inline void *arch_user_regs_address(void *kernel_stack)
 {
 	return kernel_stack + ARCH_THREAD_SIZE - sizeof(struct pt_regs);
