@@ -18,7 +18,7 @@ export interface FoldedOptions {
 }
 
 /** Lines without line ends, siblings by name, each stack once. `;` in a name becomes `:`, what
- *  cannot be printed  U+FFFD; kernel frames end in `_[k]`. Values are rounded to integers. */
+ *  cannot be printed U+FFFD; kernel frames end in `_[k]`. Values are rounded to integers. */
 export function* foldedLines(profile: Profile, options: FoldedOptions): Generator<string> {
   const { valueIndex, withComm = true, showCuts = false } = options;
   const tree = buildFrameTree(profile, {
