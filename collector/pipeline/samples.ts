@@ -2,6 +2,7 @@
 // read as u32 halves (canonical addresses are exact as signed Numbers), no object per frame.
 
 import type { Drained } from '../../bpf/double-buffer.js';
+import type { Mapping } from '../process/address-space.js';
 import type { ModuleRef } from '../process/modules.js';
 import type { SeriesInfo } from '../../storage/model/series.js';
 import { seriesKey } from '../../storage/model/series.js';
@@ -24,8 +25,10 @@ export interface SampledImage {
   readonly comm: string;
   readonly executable: string;
   threadName(tid: number): string;
-  findMapping(address: number): { readonly start: number; readonly fileOffset: number; readonly module: ModuleRef } | undefined;
+  findMapping(address: number): SampledMapping | undefined;
 }
+
+export type SampledMapping = Pick<Mapping, 'start' | 'limit' | 'fileOffset' | 'module' | 'removedNs'>;
 
 /** What the pipeline asks of the process table, the cgroup table and the user names. */
 export interface Naming {
@@ -175,7 +178,7 @@ class Normalizer {
     const key = (index + 1) * MAX_PLACES + place;
     let stack = this.#userStacks.get(key);
     if (stack === undefined) {
-      stack = this.#addStack(place, (address, isLeaf) => this.#addUserFrame(image, address, isLeaf));
+      stack = this.#addStack(place, image);
       this.#userStacks.set(key, stack);
     }
     return stack;
@@ -186,8 +189,7 @@ class Normalizer {
     const place = this.#place(low, high);
     let stack = this.#kernelStacks.get(place);
     if (stack === undefined) {
-      stack = this.#addStack(place, (address, isLeaf) =>
-        this.table.addFrame(KERNEL_FRAME, isLeaf ? address : address - 1));
+      stack = this.#addStack(place, 'kernel');
       this.#kernelStacks.set(place, stack);
     }
     return stack;
@@ -201,26 +203,32 @@ class Normalizer {
     return index < 0 ? wire.FkStackEnd.FK_END_STACK_MAP_FULL : FIRST_PLACE + index;
   }
 
-  #addStack(place: number, addFrame: (address: number, isLeaf: boolean) => void): number {
+  /** One loop for both kinds, and no call with an address but where the mapping changes: each would allocate it. */
+  #addStack(place: number, owner: SampledImage | 'kernel' | undefined): number {
     if (place < FIRST_PLACE) return this.table.finish(place);
     const index = place - FIRST_PLACE;
     const nWords = Math.min(this.#stackHead[(index * STACK_BYTES) / 2]!, wire.FkLimit.FK_STACK_WORDS);
     const first = (index * STACK_BYTES + wire.FK_STACK_WORDS_OFFSET) / 4;
+    let mapping: SampledMapping | undefined;
     for (let i = 0; i < nWords; i++) {
-      const lowWord = this.#stackWords[first + 2 * i]!;
-      const highWord = this.#stackWords[first + 2 * i + 1]!;
-      addFrame((highWord | 0) * TWO32 + lowWord, i === 0);
+      const address = (this.#stackWords[first + 2 * i + 1]! | 0) * TWO32 + this.#stackWords[first + 2 * i]!;
+      const lookup = i === 0 ? address : address - 1;
+      if (owner === 'kernel') {
+        this.table.addFrame(KERNEL_FRAME, lookup);
+        continue;
+      }
+      if (mapping === undefined || lookup < mapping.start || lookup >= mapping.limit || mapping.removedNs !== Infinity) {
+        mapping = owner?.findMapping(lookup);
+      }
+      if (mapping === undefined) this.table.addFrame(UNMAPPED_FRAME, lookup);
+      else if (mapping.module.kind === 'anonymous') this.table.addFrame(ANONYMOUS_FRAME, lookup);
+      else this.table.addFrame(this.#moduleOf(mapping, owner!), lookup - mapping.start + mapping.fileOffset);
     }
     return this.table.finish(this.#stackEnds[index * STACK_BYTES + wire.FK_STACK_END_OFFSET]!);
   }
 
-  #addUserFrame(image: SampledImage | undefined, address: number, isLeaf: boolean): void {
-    const lookup = isLeaf ? address : address - 1;
-    const mapping = image?.findMapping(lookup);
-    if (mapping === undefined) return this.table.addFrame(UNMAPPED_FRAME, lookup);
-    if (mapping.module.kind === 'anonymous') return this.table.addFrame(ANONYMOUS_FRAME, lookup);
-    const { module } = mapping;
-    if (!this.modules.has(module.id)) this.modules.set(module.id, { module, tgid: image!.tgid });
-    this.table.addFrame(module.id, lookup - mapping.start + mapping.fileOffset);
+  #moduleOf({ module }: SampledMapping, { tgid }: SampledImage): number {
+    if (!this.modules.has(module.id)) this.modules.set(module.id, { module, tgid });
+    return module.id;
   }
 }

@@ -39,11 +39,19 @@ export function nameFlush(message: FlushMessage, symbolizer: Symbolizer, writer:
   return count;
 }
 
+interface NamedFrame {
+  readonly functionId: number;
+  readonly isNamed: boolean;
+  readonly isKernel: boolean;
+}
+
 class StackNamer {
   readonly #stacks: StackTable;
   readonly #symbolizer: Symbolizer;
   readonly #writer: FlushWriter;
   readonly #count: { -readonly [name in keyof NamedCount]: number };
+  /** Module -> offset -> what is there: most frames of a flush are callers of many stacks. */
+  readonly #named = new Map<number, Map<number, NamedFrame>>();
   /** User stack -> its leaf's node; the same by kernel stack's end for rows whose kernel stack was cut. */
   readonly #userNodes = new Map<number, number>();
 
@@ -87,13 +95,26 @@ class StackNamer {
     const { starts, frameModules, frameOffsets } = this.#stacks;
     let node = from;
     for (let i = starts[stack + 1]! - 1; i >= starts[stack]!; i--) {
-      const fn = this.#name(frameModules[i]!, frameOffsets[i]!);
+      const frame = this.#frame(frameModules[i]!, frameOffsets[i]!);
       this.#count.framesTotal++;
-      if (fn.name !== '') this.#count.framesNamed++;
-      else if (fn.frameType === 'kernel') this.#count.kernelFramesUnnamed++;
-      node = this.#writer.node(node, this.#writer.functionId(fn));
+      if (frame.isNamed) this.#count.framesNamed++;
+      else if (frame.isKernel) this.#count.kernelFramesUnnamed++;
+      node = this.#writer.node(node, frame.functionId);
     }
     return node;
+  }
+
+  #frame(module: number, offset: number): NamedFrame {
+    let ofModule = this.#named.get(module);
+    if (ofModule === undefined) this.#named.set(module, (ofModule = new Map()));
+    let frame = ofModule.get(offset);
+    if (frame === undefined) {
+      const fn = this.#name(module, offset);
+      const functionId = this.#writer.functionId(fn);
+      frame = { functionId, isNamed: fn.name !== '', isKernel: fn.frameType === 'kernel' };
+      ofModule.set(offset, frame);
+    }
+    return frame;
   }
 
   #name(module: number, offset: number): FunctionInfo {

@@ -27,8 +27,11 @@ function image(part: Partial<SampledImage> = {}): SampledImage {
     executable: '/bin/app',
     threadName: (tid) => `t${tid}`,
     findMapping(address) {
-      if (address >= 0x1000 && address < 0x2000) return { start: 0x1000, fileOffset: 0x400, module: program };
-      return address >= 0x8000 && address < 0x9000 ? { start: 0x8000, fileOffset: 0, module: jit } : undefined;
+      const mappings = [
+        { start: 0x1000, limit: 0x2000, fileOffset: 0x400, module: program, removedNs: Infinity },
+        { start: 0x8000, limit: 0x9000, fileOffset: 0, module: jit, removedNs: Infinity },
+      ];
+      return mappings.find(({ start, limit }) => address >= start && address < limit);
     },
     ...part,
   };
