@@ -1,5 +1,5 @@
-// Where the data lies when nobody says so: in `data` of the checkout when this code runs from one, so that
-// trying flamekeeper leaves nothing behind elsewhere; else in /var/lib/flamekeeper.
+// Where the data lies when nobody says so: in `data` of the checkout when this code runs from one,
+// so that trying flamekeeper leaves nothing behind elsewhere; else in /var/lib/flamekeeper.
 
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,8 +7,8 @@ import { fileURLToPath } from 'node:url';
 
 const systemDataDir = '/var/lib/flamekeeper';
 
-/** Absolute path. `startDir` is where the look for the package's root begins; this file's folder unless
- *  told otherwise. */
+/** Absolute path. `startDir` is where the look for the package's root begins; this file's
+ *  folder unless told otherwise. */
 export function defaultDataDir(startDir: string = dirname(fileURLToPath(import.meta.url))): string {
   const root = packageRoot(startDir);
   if (root === undefined) return systemDataDir;

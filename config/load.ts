@@ -1,5 +1,6 @@
-// The configuration in force: for each option the first of flag, environment, file, default, and where it
-// came from. Problems are values, one for each wrong place, so that a user sees all of them at once.
+// The configuration in force: for each option the first of flag, environment, file,
+// default, and where it came from. Problems are values, one for each wrong place, so that a
+// user sees all of them at once.
 
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
@@ -9,8 +10,8 @@ import type { FileOptions, FileProblem, Knobs } from './option-file.js';
 import { eventsOption, textOptions } from './schema.js';
 import type { OptionValues, SamplingEvent, TextOptionPath } from './schema.js';
 
-/** **Units**: as the names end. **Limits**: those of the schema; `probes` is as written, for who knows the
- *  probes. */
+/** **Units**: as the names end. **Limits**: those of the schema; `probes` is as
+ *  written, for who knows the probes. */
 export interface Config {
   readonly dataDir: string;
   readonly sampling: {
@@ -32,8 +33,8 @@ export interface Config {
   readonly probes: Knobs;
 }
 
-/** One option in force. `value` as it would be written; `origin`: `default`, `file FILE:LINE`, `environment
- *  NAME`, `flag --NAME`. */
+/** One option in force. `value` as it would be written; `origin`: `default`, `file FILE:LINE`,
+ *  `environment NAME`, `flag --NAME`. */
 export interface OptionOrigin {
   readonly option: string;
   readonly value: string;
@@ -54,8 +55,8 @@ export type ConfigResult =
   | { readonly ok: true; readonly loaded: LoadedConfig }
   | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
 
-/** Where options may come from. A `file` that is not there is a problem only when it is required; `flags`
- *  by their long name without dashes, others than the schema's are not looked at. */
+/** Where options may come from. A `file` that is not there is a problem only when it is required;
+ *  `flags` by their long name without dashes, others than the schema's are not looked at. */
 export interface ConfigSources {
   readonly file?: string;
   readonly fileIsRequired?: boolean;
@@ -74,7 +75,10 @@ interface Given {
 export function loadConfig(sources: ConfigSources): ConfigResult {
   const file = sources.file ?? '';
   const read = file === '' ? noFile : readOptionFile(file, sources.fileIsRequired === true);
-  const problems: ConfigProblem[] = read.problems.map((problem) => ({ ...problem, source: 'file' }));
+  const problems: ConfigProblem[] = read.problems.map((problem) => ({
+    ...problem,
+    source: 'file',
+  }));
   const origins: OptionOrigin[] = [];
   const values: Partial<Record<TextOptionPath, unknown>> = {};
 
@@ -90,7 +94,8 @@ export function loadConfig(sources: ConfigSources): ConfigResult {
       });
     } else if (given.source !== 'default') {
       const name = given.source === 'file' ? path : given.origin;
-      const message = `${name}: ${quote(given.text)} is not allowed; allowed: ${textOptions[path].allowed}`;
+      const { allowed } = textOptions[path];
+      const message = `${name}: ${quote(given.text)} is not allowed; allowed: ${allowed}`;
       problems.push({
         file: given.source === 'file' ? file : '',
         line: given.line,
@@ -140,8 +145,9 @@ function findGiven(
   const option: { readonly default: string; readonly environment: string; readonly flag?: string } =
     textOptions[path];
   const flagged = option.flag === undefined ? undefined : sources.flags[option.flag];
-  if (flagged !== undefined)
+  if (flagged !== undefined) {
     return { text: String(flagged), origin: `flag --${option.flag}`, source: 'flag', line: 0 };
+  }
   const fromEnvironment = sources.env[option.environment];
   if (fromEnvironment !== undefined && fromEnvironment !== '') {
     return {
@@ -153,21 +159,33 @@ function findGiven(
   }
   const written = texts.get(path);
   if (written !== undefined) {
-    return { text: written.text, origin: `file ${file}:${written.line}`, source: 'file', line: written.line };
+    return {
+      text: written.text,
+      origin: `file ${file}:${written.line}`,
+      source: 'file',
+      line: written.line,
+    };
   }
   return { text: option.default, origin: 'default', source: 'default', line: 0 };
 }
 
-/** A relative path starts where it was written: at the file's folder, or at the working directory. */
+/** A relative path starts where it was written: at the file's folder,
+ *  or at the working directory. */
 function dataDirOf(given: Given, file: string): string {
   if (given.text === '') return defaultDataDir();
-  return given.source === 'file' ? resolve(dirname(resolve(file)), given.text) : resolve(given.text);
+  return given.source === 'file'
+    ? resolve(dirname(resolve(file)), given.text)
+    : resolve(given.text);
 }
 
 function configOf(values: OptionValues, events: readonly SamplingEvent[], probes: Knobs): Config {
   return {
     dataDir: values.dataDir,
-    sampling: { frequencyHz: values['sampling.frequencyHz'], cpus: values['sampling.cpus'], events },
+    sampling: {
+      frequencyHz: values['sampling.frequencyHz'],
+      cpus: values['sampling.cpus'],
+      events,
+    },
     flush: { intervalMs: values['flush.interval'] },
     store: { maxAgeMs: values['store.maxAge'] },
     symbols: { maxBytes: values['symbols.maxSize'] },
@@ -184,6 +202,11 @@ function configOf(values: OptionValues, events: readonly SamplingEvent[], probes
 
 /** Control characters made visible, long values cut. */
 function quote(text: string | undefined): string {
-  const quoted = JSON.stringify(text ?? '');
+  const quoted = JSON.stringify(text ?? '').replace(/[\x7f-\x9f]/g, escapeUnit);
   return quoted.length > 120 ? `${quoted.slice(0, 117)}..."` : quoted;
+}
+
+/** JSON leaves DEL and the C1 control characters as they are; a terminal obeys some. */
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -1,5 +1,5 @@
-// Reads the configuration file: YAML nodes with their lines, sorted into options by the schema's paths.
-// Plain scalars are taken as written (0660 stays 0660), whatever YAML makes of them.
+// Reads the configuration file: YAML nodes with their lines, sorted into options by the schema's
+// paths. Plain scalars are taken as written (0660 stays 0660), whatever YAML makes of them.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import { LineCounter, isMap, isNode, isScalar, parseDocument, visit } from 'yaml';
@@ -71,14 +71,17 @@ function readBounded(file: string): ReadResult {
     const { code = '', message } = error as NodeJS.ErrnoException;
     return { code, reason: message };
   }
-  if (length > maxFileBytes) return { code: 'EFBIG', reason: `larger than ${maxFileBytes / 1024} KiB` };
+  if (length > maxFileBytes) {
+    return { code: 'EFBIG', reason: `larger than ${maxFileBytes / 1024} KiB` };
+  }
   return { text: bytes.toString('utf8', 0, length) };
 }
 
 class OptionReader implements FileOptions {
   readonly texts = new Map<string, { text: string; line: number }>();
   events?: { value: unknown; line: number };
-  readonly probes: Record<string, Record<string, { value: unknown; line: number }>> = Object.create(null);
+  readonly probes: Record<string, Record<string, { value: unknown; line: number }>> =
+    Object.create(null);
   readonly problems: FileProblem[] = [];
   readonly #file: string;
   readonly #lines = new LineCounter();
@@ -98,12 +101,14 @@ class OptionReader implements FileOptions {
     }
     if (document.errors.length > 0) return;
     visit(document, {
-      Alias: (_key, alias) => this.#problem(this.#lineOf(alias), 'aliases (*name) are not supported'),
+      Alias: (_key, alias) =>
+        this.#problem(this.#lineOf(alias), 'aliases (*name) are not supported'),
     });
     const root = document.contents;
     if (this.problems.length > 0 || isEmpty(root)) return;
     if (isMap(root)) this.#readSection(root, '', document);
-    else this.#problem(this.#lineOf(root), `options are expected here: ${namesBelow('').join(', ')}`);
+    else
+      this.#problem(this.#lineOf(root), `options are expected here: ${namesBelow('').join(', ')}`);
   }
 
   /** What the parser could not even follow, like brackets nested ten thousand deep. */
@@ -118,19 +123,23 @@ class OptionReader implements FileOptions {
       const line = this.#lineOf(value ?? key);
       if (!namesBelow(prefix).includes(name)) {
         const allowed = namesBelow(prefix).join(', ');
-        this.#problem(this.#lineOf(key), `${JSON.stringify(path)} is no option; allowed here: ${allowed}`);
+        this.#problem(
+          this.#lineOf(key),
+          `${JSON.stringify(path)} is no option; allowed here: ${allowed}`,
+        );
       } else if (isEmpty(value)) {
         continue;
       } else if (path === eventsOption.path) {
         this.events = { value: isNode(value) ? value.toJS(document) : value, line };
       } else if (isTextOption(path)) {
-        if (isScalar(value)) this.texts.set(path, { text: value.source ?? String(value.value), line });
-        else this.#problem(line, `${path} takes one value; allowed: ${textOptions[path].allowed}`);
+        if (isScalar(value)) {
+          this.texts.set(path, { text: value.source ?? String(value.value), line });
+        } else {
+          this.#problem(line, `${path} takes one value; allowed: ${textOptions[path].allowed}`);
+        }
       } else if (!isMap(value)) {
-        this.#problem(
-          line,
-          `${path} takes options of its own: ${namesBelow(`${path}.`).join(', ') || 'a probe by its name'}`,
-        );
+        const own = namesBelow(`${path}.`).join(', ') || 'a probe by its name';
+        this.#problem(line, `${path} takes options of its own: ${own}`);
       } else if (path === 'probes') {
         this.#readProbes(value);
       } else {

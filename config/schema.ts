@@ -1,6 +1,6 @@
-// Every option: its schema, its default as it would be written, and what is allowed in words. An option is
-// read from text, so that flag, environment, file and default go the same way; only `sampling.events` is a
-// list and has no text.
+// Every option: its schema, its default as it would be written, and what is allowed in words. An
+// option is read from text, so that flag, environment, file and default go the same way; only
+// `sampling.events` is a list and has no text.
 
 import * as v from 'valibot';
 import { parseCpuList, parseDurationMs, parseFileMode, parseSizeBytes } from './units.js';
@@ -11,7 +11,13 @@ const maxEvents = 7;
 function integerFrom(min: number, max: number) {
   return {
     allowed: `an integer from ${min} to ${max}`,
-    schema: v.pipe(v.string(), v.regex(/^\d{1,10}$/), v.transform(Number), v.minValue(min), v.maxValue(max)),
+    schema: v.pipe(
+      v.string(),
+      v.regex(/^\d{1,10}$/),
+      v.transform(Number),
+      v.minValue(min),
+      v.maxValue(max),
+    ),
   };
 }
 
@@ -35,12 +41,15 @@ const eventSchema = v.pipe(
   v.strictObject({
     event: v.pipe(v.string(), v.regex(/^[A-Za-z0-9_-]{1,64}(?::[A-Za-z0-9_-]{1,64})?$/)),
     period: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1))),
-    frequencyHz: v.exactOptional(v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(999))),
+    frequencyHz: v.exactOptional(
+      v.pipe(v.number(), v.safeInteger(), v.minValue(1), v.maxValue(999)),
+    ),
   }),
   v.check((e) => e.period === undefined || e.frequencyHz === undefined),
 );
 
-/** Path in the file -> what is read from text there. `dataDir` may be empty: then the place decides. */
+/** Path in the file -> what is read from text there. `dataDir` may be
+ *  empty: then the place decides. */
 export const textOptions = {
   dataDir: {
     default: '',
@@ -77,12 +86,20 @@ export const textOptions = {
   'store.maxAge': {
     default: '30d',
     environment: 'FLAMEKEEPER_STORE_MAX_AGE',
-    ...readBy('a duration from 1h to 3650d', parseDurationMs, (ms) => ms >= 3600e3 && ms <= 3650 * 86400e3),
+    ...readBy(
+      'a duration from 1h to 3650d',
+      parseDurationMs,
+      (ms) => ms >= 3600e3 && ms <= 3650 * 86400e3,
+    ),
   },
   'symbols.maxSize': {
     default: '64MiB',
     environment: 'FLAMEKEEPER_SYMBOLS_MAX_SIZE',
-    ...readBy('a size from 1MiB to 16GiB', parseSizeBytes, (bytes) => bytes >= 2 ** 20 && bytes <= 2 ** 34),
+    ...readBy(
+      'a size from 1MiB to 16GiB',
+      parseSizeBytes,
+      (bytes) => bytes >= 2 ** 20 && bytes <= 2 ** 34,
+    ),
   },
   'limits.stackMapEntries': {
     default: '0',

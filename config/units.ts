@@ -1,7 +1,13 @@
-// Text to numbers and back, the way people write them in options and configuration files: 10s, 30d, 64MiB,
-// 0-3,8. Every parser gives undefined for what it does not understand.
+// Text to numbers, the way people write them in options and configuration files: 10s, 30d,
+// 64MiB, 0-3,8. Every parser gives undefined for what it does not understand.
 
-const durationUnitsMs: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86400e3 };
+const durationUnitsMs: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1e3,
+  m: 60e3,
+  h: 3600e3,
+  d: 86400e3,
+};
 const sizeUnitsBytes: Readonly<Record<string, number>> = {
   '': 1,
   B: 1,
@@ -34,10 +40,13 @@ export function parseSizeBytes(text: string): number | undefined {
   return Number.isSafeInteger(sizeBytes) ? sizeBytes : undefined;
 }
 
-/** `all`, or a list of CPU numbers and ranges as the kernel writes them: `0-3,8`. Sorted, without doubles. */
+/** `all`, or a list of CPU numbers and ranges as the kernel writes them:
+ *  `0-3,8`. Sorted, without doubles. */
 export function parseCpuList(text: string): 'all' | readonly number[] | undefined {
   if (text === 'all') return 'all';
-  if (text.length > 4096 || !/^\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*$/.test(text)) return undefined;
+  if (text.length > 4096 || !/^\d{1,4}(?:-\d{1,4})?(?:,\d{1,4}(?:-\d{1,4})?)*$/.test(text)) {
+    return undefined;
+  }
   const cpus = new Set<number>();
   for (const part of text.split(',')) {
     const [first, last = first] = part.split('-').map(Number) as [number, number?];

@@ -1,5 +1,5 @@
-// The configuration: every documented option, the defaults in file and code, the origin of a value, and how
-// a bad one is told.
+// The configuration: every documented option, the defaults in file and code, the origin of a
+// value, and how a bad one is told.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,12 @@ import { loadConfig } from '../../config/load.js';
 import type { Config, ConfigSources } from '../../config/load.js';
 import { parseOptionText } from '../../config/option-file.js';
 import { textOptions } from '../../config/schema.js';
-import { parseCpuList, parseDurationMs, parseFileMode, parseSizeBytes } from '../../config/units.js';
+import {
+  parseCpuList,
+  parseDurationMs,
+  parseFileMode,
+  parseSizeBytes,
+} from '../../config/units.js';
 import { seedRandomTests } from '../support/random.js';
 
 seedRandomTests('config.test');
@@ -63,7 +68,9 @@ test('each option is read from the file', () => {
   const config = configOf(`
 dataDir: /srv/x
 sampling:
-  { frequencyHz: 99, cpus: "0-2,8", events: [{ event: page-faults, period: 100 }, { event: a:b, frequencyHz: 9 }] }
+  frequencyHz: 99
+  cpus: 0-2,8
+  events: [{ event: page-faults, period: 100 }, { event: a:b, frequencyHz: 9 }]
 flush: { interval: 200ms }
 store: { maxAge: 12h }
 symbols: { maxSize: 1.5GiB }
@@ -90,8 +97,8 @@ probes: { process: { arguments: true }, mine: { bins: 7 } }
     socket: { mode: 0o600, group: 'adm' },
     log: { level: 'debug' },
   });
-  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 11 });
-  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 11 });
+  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 13 });
+  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 13 });
 });
 
 test('a flag wins over the environment, that over the file, that over the default', () => {
@@ -100,7 +107,9 @@ test('a flag wins over the environment, that over the file, that over the defaul
   const originOf = (text: string, more: Partial<ConfigSources>) => {
     const result = load(text, more);
     assert.ok(result.ok);
-    const { value, origin } = result.loaded.origins.find(({ option }) => option === 'sampling.frequencyHz')!;
+    const { value, origin } = result.loaded.origins.find(
+      ({ option }) => option === 'sampling.frequencyHz',
+    )!;
     return `${value} ${origin.replace(folder, '')}`;
   };
   assert.equal(originOf(file, { env, flags: { frequency: '3' } }), '3 flag --frequency');
@@ -152,11 +161,15 @@ test('a problem names its line, its value and what is allowed', () => {
   assert.match(problemsOf('a: &x 1\nb: *x\n')[0]!, /^2: aliases/);
   assert.match(problemsOf('log: {}\nlog: {}\n')[0]!, /^2: Map keys must be unique/);
   assert.match(problemsOf('- 1')[0]!, /^1: options are expected here/);
-  assert.match(problemsOf('probes: { process: 1 }')[0]!, /^1: probes.process takes options of its own/);
+  assert.match(
+    problemsOf('probes: { process: 1 }')[0]!,
+    /^1: probes.process takes options of its own/,
+  );
   assert.match(
     problemsOf('', { flags: { cpus: '3-1' } })[0]!,
     /^0: flag --cpus: "3-1" is not allowed; allowed: all, or/,
   );
+  assert.match(problemsOf('', { flags: { cpus: '\x1b\x9b1m' } })[0]!, /"\\u001b\\u009b1m"/);
   assert.match(
     problemsOf('', { env: { FLAMEKEEPER_LOG_LEVEL: 'loud' } })[0]!,
     /^0: environment FLAMEKEEPER_LOG_LEVEL: /,
@@ -208,7 +221,9 @@ test('no text makes the reader throw', () => {
   fc.assert(
     fc.property(texts, (text) => {
       const { problems } = parseOptionText(text, 'x');
-      for (const { line } of problems) assert.ok(line >= 0 && line <= text.split(/\r\n|\r|\n/).length);
+      for (const { line } of problems) {
+        assert.ok(line >= 0 && line <= text.split(/\r\n|\r|\n/).length);
+      }
     }),
   );
 });
@@ -222,10 +237,21 @@ test('units are read as people write them', () => {
     ['10', '', 's', '-1s', '1y', '1e3s', '999999999d'].map(parseDurationMs),
     Array(7).fill(undefined),
   );
-  assert.deepEqual(['64MiB', '4096', '1.5KiB', '500 MB'].map(parseSizeBytes), [2 ** 26, 4096, 1536, 5e8]);
-  assert.deepEqual(['', '-1', '1XB', '999999999999999GiB'].map(parseSizeBytes), Array(4).fill(undefined));
+  assert.deepEqual(['64MiB', '4096', '1.5KiB', '500 MB'].map(parseSizeBytes), [
+    2 ** 26,
+    4096,
+    1536,
+    5e8,
+  ]);
+  assert.deepEqual(
+    ['', '-1', '1XB', '999999999999999GiB'].map(parseSizeBytes),
+    Array(4).fill(undefined),
+  );
   assert.deepEqual(['0', '3,1-2,2', 'all'].map(parseCpuList), [[0], [1, 2, 3], 'all']);
-  assert.deepEqual(['', '3-1', '1,', '9000', 'x', '-1'].map(parseCpuList), Array(6).fill(undefined));
+  assert.deepEqual(
+    ['', '3-1', '1,', '9000', 'x', '-1'].map(parseCpuList),
+    Array(6).fill(undefined),
+  );
   assert.deepEqual(['0660', '640', '0999', '66', '01777'].map(parseFileMode), [
     0o660,
     0o640,
