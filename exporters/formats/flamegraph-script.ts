@@ -74,7 +74,7 @@ function search(term) {
   const hits = frames.filter(({ name, module }) => matches(name) || matches(module));
   for (const { rect } of frames) rect.classList.remove('hit');
   for (const { rect } of hits) rect.classList.add('hit');
-  // A frame on top of another that matched counts once.
+  // A frame below another that matched counts with it.
   let end = -1;
   let sum = 0;
   for (const hit of hits.sort((a, b) => a.x - b.x || b.width - a.width)) {

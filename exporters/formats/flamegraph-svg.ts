@@ -121,7 +121,7 @@ function layOut(
     const total = tree.total[node]!;
     starts[node] = nextStart[node] = nextStart[parent]!;
     if (node !== 0) nextStart[parent]! += total;
-    // What stands on a narrow frame is no wider, so it is left out with it.
+    // What hangs below a narrow frame is no wider, so it is left out with it.
     if (total < leastValue) narrowFrames++;
     else (rows[depths[node]!] ??= []).push(node);
   }

@@ -96,7 +96,8 @@ test('go tool pprof -raw shows mappings, build ids, addresses and labels', { ski
     /^3: 0x0\/0x0\/0x0 \[kernel\.kallsyms\] {2}\[FN\]$/m,
     /0xffffffff81000000 M=3 \[kernel\+0xffffffff81000000\]/,
     /0x2000 M=4 \[libx\.so\+0x2000\]/,
-    /cgroup:\[\/web\.slice\] comm:\[app\] cut:\[unreadable\] exe:\[\/usr\/bin\/app\] thread:\[app-1\]/,
+    /cgroup:\[\/web\.slice\] comm:\[app\] cut:\[unreadable\] exe:\[\/usr\/bin\/app\] thread/,
+    /thread:\[app-1\]/,
     /user:\[www\]/,
     /pid:\[42\]/,
   ]) {

@@ -133,7 +133,7 @@ test('no name, title or subtitle leaves its place', () => {
   );
 });
 
-/** Frames of a row do not overlap, and each stands on one of the row below. */
+/** Frames of a row do not overlap, and each hangs below one of the row above. */
 function checkGeometry(rects: readonly Rect[]): void {
   const [root] = rects;
   assert.deepEqual([root!.x, root!.width, root!.title[0]], [0, 1e6, 'all']);
