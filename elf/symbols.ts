@@ -2,7 +2,7 @@
 // in typed arrays, 13 bytes each; names stay in the file until asked for. Source: System V
 // gABI, chapter 4, "Symbol Table".
 //
-// Where symbols overlap, the one that begins last wins, and after its end the enclosing one goes on:
+// Where symbols overlap, the one that begins last wins; after its end the enclosing one goes on:
 //
 //   outer  |--------------------|         outer | inner | outer | (gap) | guess ... next symbol, or
 //   inner         |-----|            ->                                             end of section
@@ -53,7 +53,8 @@ export function readSymbols(
     const strings = section && file.sections[section.link];
     names.push({ section: strings, bytes: undefined });
     if (section === undefined || strings === undefined) continue;
-    if (!collect(read, section, { file, loads, base, flag, columns })) return { reason: 'over-budget' };
+    const into = { file, loads, base, flag, columns };
+    if (!collect(read, section, into)) return { reason: 'over-budget' };
   }
   if (columns.count === 0) return { reason: 'no-symbols' };
   return new SymbolTable(base, layFlat(columns), names);
@@ -224,7 +225,9 @@ function wordsOf(bytes: Uint8Array): Uint32Array {
 function limitOf({ file, loads }: Collecting, sectionIndex: number, address: number): number {
   const section = sectionIndex < firstReservedSection ? file.sections[sectionIndex] : undefined;
   if (section !== undefined) return section.address + section.sizeBytes;
-  const segment = loads.find((s) => address >= s.address && address - s.address < s.memorySizeBytes);
+  const segment = loads.find(
+    (s) => address >= s.address && address - s.address < s.memorySizeBytes,
+  );
   return segment === undefined ? 0 : segment.address + segment.memorySizeBytes;
 }
 

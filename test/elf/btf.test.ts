@@ -34,7 +34,9 @@ struct bits { u32 a : 3; u32 b : 29; };
 struct nest { union { u32 a; u64 b; }; };
 struct value { u64 sum; };
 
-struct { __uint(type, 1); __type(key, struct inner); __type(value, struct value); } plain SEC(".maps");
+struct {
+  __uint(type, 1); __type(key, struct inner); __type(value, struct value);
+} plain SEC(".maps");
 struct inner_map { __uint(type, 1); __type(key, u64); __type(value, struct all); };
 struct { __uint(type, 12); __type(key, u32); struct inner_map *values[]; } outer SEC(".maps");
 struct { __uint(type, 27); __uint(max_entries, 4096); } ring SEC(".maps");
@@ -237,6 +239,13 @@ test('structs that unfold without end, or hold themselves, are refused', () => {
   const self = parse(withHeader(words(3, (4 << 24) | 1, 4, 1, 1, 0), Buffer.from('\0m\0last\0')));
   const refused = buildDecoder(self, 'last');
   assert.deepEqual(refused, { reason: 'last.m: a struct that holds itself cannot be decoded' });
+});
+
+test('of structs with one name the first counts', () => {
+  const struct = 4 << 24;
+  const types = [words(1, 1 << 24, 4, 32), words(3, struct | 1, 4, 1, 1, 0), words(3, struct, 8)];
+  const two = parse(withHeader(Buffer.concat(types), Buffer.from('\0m\0last\0')));
+  assert.equal(structText(two, 'last'), '4: 0 m u32');
 });
 
 function words(...values: number[]): Buffer {

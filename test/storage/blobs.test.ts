@@ -11,7 +11,10 @@ import { chunkKinds, Dictionary } from '../../storage/segment/dictionary.js';
 import { decodeEnvelope, encodeEnvelope } from '../../storage/segment/envelope.js';
 import { decodeEvents, LiveEvents } from '../../storage/segment/live-events.js';
 import { decodeSamples, forEachRow, LiveSamples } from '../../storage/segment/live-samples.js';
+import { seedRandomTests } from '../support/random.js';
 import { cpu, exec, execEvents, fn, noon, second, series } from './support.js';
+
+seedRandomTests('storage-blobs');
 
 const header = headerOf(Number(noon / (10n * second)), {
   startUnixNs: noon,

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { EventsRequest, Query } from '../../storage/model/query.js';
 import { openFiles } from '../../storage/query.js';
+import { seedRandomTests } from '../support/random.js';
 import {
   exec,
   execEvents,
@@ -15,6 +16,8 @@ import {
   windowOf,
   writeFlush,
 } from './support.js';
+
+seedRandomTests('storage-events');
 
 const hour = { window: windowOf(noon, 3600), filter: {}, stream: 'exec', limit: 1000 };
 

@@ -10,6 +10,7 @@ import fc from 'fast-check';
 import { totalOf } from '../../storage/model/profile.js';
 import type { Filter, Query } from '../../storage/model/query.js';
 import { openFiles } from '../../storage/query.js';
+import { seedRandomTests } from '../support/random.js';
 import type { Row } from './support.js';
 import {
   cpu,
@@ -22,6 +23,8 @@ import {
   windowOf,
   writeFlush,
 } from './support.js';
+
+seedRandomTests('storage-store');
 
 const day = windowOf(noon - 43_200n * second, 86_400 * 3);
 
