@@ -3,7 +3,7 @@
 
 import Database from 'better-sqlite3';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { OperatingError } from './model/errors.js';
 import { parseSegmentName } from './segment/segment-name.js';
 import type { Db } from './segment/schema.js';
@@ -21,7 +21,7 @@ export interface DirectoryLock {
  *  `store-foreign`, `store-newer`; SQLite's and the file system's. */
 export function lockDirectory(dir: string): DirectoryLock {
   if (!existsSync(dir)) {
-    mkdirSync(dir, { recursive: true });
+    makeDirectory(dir);
     chmodSync(dir, 0o750);
   }
   const path = join(dir, stateFile);
@@ -38,6 +38,13 @@ export function lockDirectory(dir: string): DirectoryLock {
     throw error;
   }
   return { release: () => void db.close() };
+}
+
+/** Node's own `recursive` loops for ever where the kernel lets nothing be made, as below /proc. */
+function makeDirectory(dir: string): void {
+  const parent = dirname(dir);
+  if (!existsSync(parent)) makeDirectory(parent);
+  mkdirSync(dir);
 }
 
 function take(db: Db, dir: string): void {

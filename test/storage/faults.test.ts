@@ -265,4 +265,8 @@ test('a directory that cannot be made is one clear error', (t) => {
     code: 'store-failed',
     message: /cannot be used/,
   });
+  assert.throws(() => openStore('/proc/none/c'), {
+    code: 'store-failed',
+    message: /cannot be used/,
+  });
 });
