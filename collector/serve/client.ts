@@ -42,6 +42,7 @@ class SocketQuery implements Query {
   #chunks: Buffer[] = [];
   #receivedBytes = 0;
   #waiting: { resolve: (answer: Answer) => void; reject: (error: Error) => void } | undefined;
+  #failure: OperatingError | undefined;
 
   constructor(socket: Socket, path: string) {
     this.#socket = socket;
@@ -70,6 +71,7 @@ class SocketQuery implements Query {
   }
 
   async #ask(request: Request): Promise<unknown> {
+    if (this.#failure !== undefined) throw this.#failure;
     const answer = await new Promise<Answer>((resolve, reject) => {
       this.#waiting = { resolve, reject };
       this.#socket.write(encodeRequest(request));
@@ -94,7 +96,8 @@ class SocketQuery implements Query {
   }
 
   #fail(why: string): void {
-    this.#waiting?.reject(new OperatingError('daemon-unreachable', `the daemon at ${this.#path} did not answer: ${why}`));
+    this.#failure ??= new OperatingError('daemon-unreachable', `the daemon at ${this.#path} did not answer: ${why}`);
+    this.#waiting?.reject(this.#failure);
     this.#waiting = undefined;
     this.#socket.destroy();
   }

@@ -3,6 +3,7 @@
 import { chmodSync, chownSync, readFileSync, unlinkSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
+import { setImmediate } from 'node:timers/promises';
 import { serialize } from 'node:v8';
 import { OperatingError } from '../../storage/model/errors.js';
 import type { Query, StatusAnswer } from '../../storage/model/query.js';
@@ -24,12 +25,12 @@ export interface ServerOptions {
 export class QueryServer {
   readonly #options: ServerOptions;
   readonly #server: Server;
+  /** The one that asked longest ago first. */
   readonly #sockets = new Set<Socket>();
 
   constructor(options: ServerOptions) {
     this.#options = options;
     this.#server = createServer((socket) => this.#accept(socket));
-    this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
   /** Listens on a unix socket; resolves to what went wrong, if anything: without it, questions are answered from files. */
@@ -53,32 +54,48 @@ export class QueryServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** One connection too many ends the one that has been silent longest: clients that only hold on keep nobody out. */
   #accept(socket: Socket): void {
+    const [silent] = this.#sockets;
+    if (silent !== undefined && this.#sockets.size >= MAX_CONNECTIONS) this.#drop(silent);
     this.#sockets.add(socket);
-    let received = '';
-    let answering = Promise.resolve();
     socket.setEncoding('utf8');
     socket.setTimeout(IDLE_MS, () => socket.destroy());
-    socket.on('error', () => socket.destroy());
     socket.on('close', () => this.#sockets.delete(socket));
-    socket.on('data', (text: string) => {
+    // A client may leave at any time.
+    socket.on('error', () => this.#drop(socket));
+    this.#serve(socket).catch(() => this.#drop(socket));
+  }
+
+  #drop(socket: Socket): void {
+    this.#sockets.delete(socket);
+    socket.destroy();
+  }
+
+  /** Reads no further while it answers, and leaves the loop free between two answers. */
+  async #serve(socket: Socket): Promise<void> {
+    let received = '';
+    for await (const text of socket) {
       received += text;
       for (let end = received.indexOf('\n'); end >= 0; end = received.indexOf('\n')) {
         const line = received.slice(0, end);
         received = received.slice(end + 1);
-        answering = answering.then(() => this.#reply(socket, line));
+        this.#sockets.delete(socket);
+        this.#sockets.add(socket);
+        await this.#reply(socket, line);
+        await setImmediate();
+        if (socket.destroyed) return;
       }
-      if (received.length > MAX_REQUEST_BYTES) socket.destroy();
-    });
+      if (received.length > MAX_REQUEST_BYTES) return;
+    }
   }
 
   async #reply(socket: Socket, line: string): Promise<void> {
-    if (socket.destroyed) return;
     const body = serialize(await this.#answer(line));
     const head = Buffer.alloc(4);
     head.writeUInt32LE(body.length);
     socket.write(head);
-    socket.write(body);
+    await new Promise((resolve) => socket.write(body, resolve));
   }
 
   async #answer(line: string): Promise<Answer> {
