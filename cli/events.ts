@@ -2,6 +2,7 @@
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
+import { stopSignal } from '../collector/agent/stop-signal.js';
 import { parseDurationMs } from '../config/units.js';
 import { OperatingError } from '../storage/model/errors.js';
 import type { EventRecord, EventsAnswer, EventsRequest, Query, Window } from '../storage/model/query.js';
@@ -11,9 +12,9 @@ import { writeStderr, writeStdout } from './output.js';
 import { withProgress } from './progress.js';
 import { coverageJson, coverageLines } from './render-completeness.js';
 import { EventTable } from './render-events.js';
-import { addGlobalOptions, addWindowOptions, parseLimit, withQuery } from './settings.js';
+import { addGlobalOptions, addWindowOptions, findStore, parseLimit, withQuery } from './settings.js';
 import type { GlobalOptions } from './settings.js';
-import { defaultFrom, defaultTo, namingWindow, resolveWindow, rfc3339 } from './window.js';
+import { defaultFrom, defaultTo, formatRange, namingWindow, resolveWindow, rfc3339 } from './window.js';
 import type { WindowText } from './window.js';
 
 interface EventsOptions extends GlobalOptions, FilterOptions, WindowText {
@@ -26,6 +27,7 @@ const defaultLimit = 1000;
 const maxLimit = 10_000_000;
 const pageLimit = 10_000;
 const followEveryMs = 1000;
+const maxUnanswered = 10;
 /** Ahead of now, for a window that must not end. */
 const followForNs = 100n * 365n * 86_400_000_000_000n;
 
@@ -56,9 +58,8 @@ async function events(stream: string, options: EventsOptions): Promise<void> {
     options.limit === undefined ? (follows ? Infinity : defaultLimit) : parseLimit(options.limit, maxLimit);
   const request = requestOf(stream, options);
   const printer = options.json === true ? new JsonPrinter() : new TextPrinter();
-  await withQuery(options, (query) =>
-    follows ? follow(query, request, limit, printer) : printOnce(query, request, limit, printer),
-  );
+  if (follows) await follow(options, request, limit, printer);
+  else await withQuery(options, (query) => printOnce(query, request, limit, printer));
 }
 
 interface Printer {
@@ -79,6 +80,7 @@ async function printOnce(
     const page = { ...request, limit: Math.min(left, pageLimit), ...(cursor !== undefined && { cursor }) };
     const asked = withProgress('reading the store', query.events(page));
     const answer = await namingWindow(request.window, asked);
+    if (cursor === undefined) refuseUncovered(answer, request);
     left -= answer.events.length;
     cursor = answer.cursor;
     if (!(await printer.print(answer))) return;
@@ -86,31 +88,45 @@ async function printOnce(
   }
 }
 
-/** Asks again and again from where the last answer ended, until the reader leaves or Ctrl-C ends the
- *  process. */
-async function follow(query: Query, request: EventsRequest, limit: number, printer: Printer): Promise<void> {
+/** **Errors**: `empty-window` for a window after all that is stored, which only a follower can wait for. */
+function refuseUncovered({ coverage, events: found }: EventsAnswer, { stream, window }: EventsRequest): void {
+  if (coverage.buckets > 0 || coverage.completeness.brokenBlobs > 0 || found.length > 0) return;
+  const range = formatRange(window);
+  throw new OperatingError('empty-window', `the store holds no ${stream} events of that time: ${range}`);
+}
+
+/** Asks again and again from where the last answer ended, until the reader leaves or a signal asks for
+ *  the end. The daemon may stop and start meanwhile. */
+async function follow(
+  options: GlobalOptions,
+  request: EventsRequest,
+  limit: number,
+  printer: Printer,
+): Promise<void> {
+  const signal = stopSignal();
+  const withStore = await findStore(options);
   let left = limit;
   let cursor: string | undefined;
-  while (left > 0) {
+  let unanswered = 0;
+  while (left > 0 && !signal.aborted) {
     const page = { ...request, limit: Math.min(left, pageLimit), ...(cursor !== undefined && { cursor }) };
-    const answer = await unlessEmpty(query.events(page));
-    if (answer !== undefined) {
+    let isComplete = true;
+    try {
+      const answer = await withStore((query) => query.events(page));
+      ({ cursor, isComplete } = answer);
       left -= answer.events.length;
-      cursor = answer.cursor;
+      unanswered = 0;
       if (!(await printer.print(answer))) return;
+    } catch (error) {
+      if (!isPassing(error) || ++unanswered > maxUnanswered) throw error;
     }
-    if (answer?.isComplete !== false) await delay(followEveryMs);
+    if (isComplete) await delay(followEveryMs, undefined, { signal }).catch(() => undefined);
   }
 }
 
-/** Nothing there yet is no error for who waits for more. */
-async function unlessEmpty(asked: Promise<EventsAnswer>): Promise<EventsAnswer | undefined> {
-  try {
-    return await asked;
-  } catch (error) {
-    if (error instanceof OperatingError && error.code === 'empty-window') return undefined;
-    throw error;
-  }
+/** A daemon that stops as it is asked is no error for who waits for more. */
+function isPassing(error: unknown): boolean {
+  return error instanceof OperatingError && error.code === 'daemon-unreachable';
 }
 
 /** **Errors**: `usage`, naming the value. */

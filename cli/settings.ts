@@ -68,16 +68,25 @@ export function loadSettings(options: GlobalOptions & Readonly<Record<string, un
 
 /** Opens the store that the options name, through its daemon when one runs, and closes it after use. */
 export async function withQuery<T>(options: GlobalOptions, use: (query: Query) => Promise<T>): Promise<T> {
+  return (await findStore(options))(use);
+}
+
+/** The same for more than one use: each opens the store anew, so that the daemon may come and go between. */
+export async function findStore(
+  options: GlobalOptions,
+): Promise<<T>(use: (query: Query) => Promise<T>) => Promise<T>> {
   const { config, origins } = loadSettings({ ...options });
   if (options.verbose > 0) {
     const origin = origins.find(({ option }) => option === 'dataDir')?.origin ?? '';
     await writeStderr([`data: ${config.dataDir} (${origin})`]);
   }
   const { openQuery } = await import('../collector/serve/client.js');
-  const query = await openQuery(config.dataDir);
-  try {
-    return await use(query);
-  } finally {
-    query.close();
-  }
+  return async (use) => {
+    const query = await openQuery(config.dataDir);
+    try {
+      return await use(query);
+    } finally {
+      query.close();
+    }
+  };
 }

@@ -12,9 +12,7 @@ import type { Log } from './log.js';
 import { createLog } from './log.js';
 import { relaunchWithSettings } from './relaunch.js';
 import { StatusLine } from './status-line.js';
-
-/** One Ctrl-C comes twice under npm: from the terminal, and passed on by npm. */
-const SAME_SIGNAL_MS = 1000;
+import { stopSignal } from './stop-signal.js';
 
 export interface DaemonOptions {
   /** Whether stderr is a terminal that shows the status line. */
@@ -27,7 +25,7 @@ export interface DaemonOptions {
  *  or cannot go on. */
 export async function runDaemon(config: Config, options: DaemonOptions): Promise<number> {
   const relaunch = relaunchWithSettings();
-  const stopping = stopSignal();
+  const signal = stopSignal();
   const figures = new Figures();
   const statusLine = options.isTerminal ? new StatusLine(process.stderr, () => figures.current()) : undefined;
   const level = options.verbosity > 0 ? 'debug' : config.log.level;
@@ -37,7 +35,7 @@ export async function runDaemon(config: Config, options: DaemonOptions): Promise
   });
   if (relaunch.problem !== undefined) log('warn', `${relaunch.problem}: the daemon uses more memory than it must`);
   try {
-    return await serve(config, { ...options, log, figures, stopping });
+    return await serve(config, { ...options, log, figures, signal });
   } finally {
     statusLine?.stop();
   }
@@ -46,7 +44,7 @@ export async function runDaemon(config: Config, options: DaemonOptions): Promise
 interface Running extends DaemonOptions {
   readonly log: Log;
   readonly figures: Figures;
-  readonly stopping: Promise<void>;
+  readonly signal: AbortSignal;
 }
 
 interface Threads {
@@ -56,7 +54,8 @@ interface Threads {
   readonly log: Log;
 }
 
-async function serve(config: Config, { log, figures, stopping, verbosity }: Running): Promise<number> {
+async function serve(config: Config, { log, figures, signal, verbosity }: Running): Promise<number> {
+  const stopping = new Promise((resolve) => signal.addEventListener('abort', resolve));
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => undefined);
@@ -106,19 +105,4 @@ function drainedText({ sequence, span, streams, events }: FlushMessage): string 
 function storedText({ sequence, isDurable, segment, durationMs, framesNamed, framesTotal }: FlushedMessage): string {
   const where = isDurable ? `stored in ${segment}` : 'not stored yet';
   return `flush ${sequence} ${where}: ${durationMs.toFixed(1)} ms, ${framesNamed} of ${framesTotal} frames named`;
-}
-
-/** Resolves at the first signal that asks for the end, of a terminal that closes too. A later one ends the
- *  process at once, without the last flush. */
-function stopSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    let firstMs: number | undefined;
-    const onSignal = () => {
-      const nowMs = performance.now();
-      if (firstMs !== undefined && nowMs - firstMs > SAME_SIGNAL_MS) process.exit(130);
-      firstMs ??= nowMs;
-      resolve();
-    };
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
-  });
 }
