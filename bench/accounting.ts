@@ -1,5 +1,5 @@
-// Is every tick accounted for? Sums of the store against Hz x CPUs x time, against the CPU time that the kernel accounts to
-// a program, and against perf record in the same window.
+// Is every tick accounted for? Sums of the store against Hz x CPUs x time, against the CPU time that the
+// kernel accounts to a program, and against perf record in the same window.
 //
 //   node dist/bench/accounting.js [--seconds 60] [--quick]
 
@@ -19,7 +19,7 @@ const frequencies = [47, 99, 999];
 const perfHz = 99;
 const perfStartMs = 1000;
 /** The window of the comparison with perf is in CLOCK_MONOTONIC. */
-const perfArgs = ['record', '-F', String(perfHz), '-a', '-k', 'mono', '--no-buildid', '--no-buildid-cache', '-q'];
+const perfArgs = `record -F ${perfHz} -a -k mono --no-buildid --no-buildid-cache -q`.split(' ');
 
 const { seconds } = readOptions({ seconds: 60 }, { seconds: 10 });
 const spinner = buildKnownProgram('spinner');
@@ -50,14 +50,15 @@ async function accounts(frequencyHz: number, load: 'idle' | 'busy'): Promise<voi
   printFigure(`${name}: unexplained`, (Math.abs(due - explained) / due) * 100, '%', { atMost: 0.2 });
   const reasons = lostSum === 0 ? '' : ` (${JSON.stringify(lost)})`;
   printNote(
-    `due ${due.toFixed(1)} = captured ${captured} + idle ${idle} + not fired ${notFired} + lost ${lostSum}${reasons}` +
-      ` ${explained > due ? '-' : '+'} ${Math.abs(due - explained).toFixed(1)}`,
+    `due ${due.toFixed(1)} = captured ${captured} + idle ${idle} + not fired ${notFired}` +
+      ` + lost ${lostSum}${reasons} ${explained > due ? '-' : '+'} ${Math.abs(due - explained).toFixed(1)}`,
   );
   printNote(`time covered ${spanMs.toFixed(1)} ms; ${outsideMs.toFixed(1)} ms by the clock outside`);
-  if (frequencyHz !== 999) return;
-  const undrained = Math.abs(lost['not_drained'] ?? 0) + Math.abs(totalOf(profile) - captured);
-  printFigure(`${name}: counted in the kernel but not stored`, undrained, 'samples', { atMost: 0 });
-  await daemon.remove();
+  if (frequencyHz === 999) {
+    const undrained = Math.abs(lost['not_drained'] ?? 0) + Math.abs(totalOf(profile) - captured);
+    printFigure(`${name}: counted in the kernel but not stored`, undrained, 'samples', { atMost: 0 });
+  }
+  daemon.remove();
 }
 
 /** A program that uses a third of a CPU: its samples against its CPU time by /proc/PID/stat. */
@@ -77,7 +78,7 @@ async function thirdOfCpu(): Promise<void> {
   printNote(`${samples} samples, ${expected.toFixed(0)} due`);
 }
 
-/** perf begins before us and ends after us; of its samples those count that lie in the time our store covers. */
+/** perf begins before us and ends after us; of its samples those count that lie in the time we cover. */
 async function besidePerf(): Promise<void> {
   const spinners = startSpinners();
   const file = join(perfFolder, 'perf.data');
@@ -102,8 +103,15 @@ async function besidePerf(): Promise<void> {
 /** **Units**: time in s of CLOCK_MONOTONIC. */
 function perfSamples(file: string): { pid: number; time: number }[] {
   const args = ['script', '-i', file, '-F', 'pid,time', '--ns'];
-  const text = execFileSync('perf', args, { encoding: 'utf8', maxBuffer: 1 << 30, stdio: ['ignore', 'pipe', 'ignore'] });
-  return [...text.matchAll(/^\s*(\d+)\s+(\d+\.\d+):/gm)].map(([, pid, time]) => ({ pid: Number(pid), time: Number(time) }));
+  const text = execFileSync('perf', args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 30,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  return [...text.matchAll(/^\s*(\d+)\s+(\d+\.\d+):/gm)].map(([, pid, time]) => ({
+    pid: Number(pid),
+    time: Number(time),
+  }));
 }
 
 function spanNs({ fromUnixNs, toUnixNs }: Coverage): number {

@@ -1,10 +1,11 @@
-// What the daemon itself costs at 99 Hz: CPU a minute by thread, in its first two minutes and after them, with both CPUs
-// busy, on an idle host and in a storm of short processes; memory, also after minutes in which 200 ELF files are
-// sampled by processes that come and go; and whether the storm's samples arrive.
+// What the daemon itself costs at 99 Hz: CPU a minute by thread, in its first two minutes and after them,
+// with both CPUs busy, on an idle host and in a storm of short processes; memory, also after minutes in
+// which 200 ELF files are sampled by processes that come and go; and whether the storm's samples arrive.
 //
 //   node dist/bench/daemon.js [--warmup 120] [--seconds 120] [--minutes 10] [--quick]
 
 import { execFileSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +22,11 @@ const visitedFiles = 200;
 const visitMs = 3000;
 const elfMagic = 0x7f454c46;
 /** CPU seconds a minute: our limit, and what the leanest peer took, which neither names nor stores. */
-const limits = { busy: { ours: 0.12, peer: 0.38 }, idle: { ours: 0.06, peer: 0.3 }, storm: { ours: 0.5, peer: 6.6 } };
+const limits = {
+  busy: { ours: 0.12, peer: 0.38 },
+  idle: { ours: 0.06, peer: 0.3 },
+  storm: { ours: 0.5, peer: 6.6 },
+};
 const limitMb = { quiet: 85, files: 105 };
 
 const { warmup, seconds, minutes } = readOptions(
@@ -49,9 +54,10 @@ function sum(byThread: ReadonlyMap<string, number>): number {
   return [...byThread.values()].reduce((total, value) => total + value, 0);
 }
 
-async function measureCpu(load: keyof typeof limits): Promise<TestDaemon> {
+async function measureCpu(load: keyof typeof limits, startLoad: () => void): Promise<TestDaemon> {
   const { ours, peer } = limits[load];
   const daemon = await startAt99Hz();
+  startLoad();
   const first = await cpuAMinute(daemon.pid, warmup);
   const then = await cpuAMinute(daemon.pid, seconds);
   const threads = [...then].map(([name, value]) => `${name} ${value.toFixed(3)}`).join(', ');
@@ -59,50 +65,57 @@ async function measureCpu(load: keyof typeof limits): Promise<TestDaemon> {
   printFigure(`${load}: CPU a minute after them`, sum(then), 's', { atMost: ours });
   printNote(`${threads}; the leanest peer ${peer}`);
   const { now, peak } = memoryMb(daemon.pid);
-  printFigure(`${load}: RSS`, now, 'MB', { atMost: limitMb.quiet });
+  printFigure(`${load}: RSS`, now, 'MB', load === 'idle' ? { atMost: limitMb.quiet } : undefined);
   printNote(`peak ${peak.toFixed(1)} MB`);
   return daemon;
 }
 
+async function idle(): Promise<void> {
+  const daemon = await measureCpu('idle', () => undefined);
+  await daemon.stop();
+  daemon.remove();
+}
+
 async function busy(): Promise<void> {
-  const spinners = cpus().map(() => startProgram(spinner, ['1000000']));
-  const daemon = await measureCpu('busy');
+  const spinners: ChildProcess[] = [];
+  const daemon = await measureCpu('busy', () => {
+    for (const _ of cpus()) spinners.push(startProgram(spinner, ['1000000']));
+  });
   await Promise.all(spinners.map((child) => ended(child, 'SIGKILL')));
   await daemon.stop();
   daemon.remove();
 }
 
-async function idle(): Promise<void> {
-  const daemon = await measureCpu('idle');
-  await daemon.stop();
-  daemon.remove();
-}
-
-/** Due is what the storm's processes were accounted by the kernel as their CPU time, all of which is under the storm's
- *  executable: its first process and those it starts are the same program. */
+/** Due is what the storm's processes were accounted by the kernel as their CPU time, all of which is under
+ *  the storm's executable: its first process and those it starts are the same program. */
 async function inStorm(): Promise<void> {
-  const count = Math.round((warmup + seconds - 2) * stormPerSecond);
+  const count = Math.max(1, Math.round((warmup + seconds - 2) * stormPerSecond));
   const command = `${storm} ${count} ${stormPerSecond} ${stormMicroseconds} ${storm} > /dev/null; times`;
-  const shell = startProgram('bash', ['-c', command], ['ignore', 'pipe', 'ignore']);
+  const shells: ChildProcess[] = [];
   let printed = '';
-  shell.stdout!.setEncoding('utf8').on('data', (text: string) => (printed += text));
-  const daemon = await measureCpu('storm');
-  await ended(shell);
+  const daemon = await measureCpu('storm', () => {
+    const shell = startProgram('bash', ['-c', command], ['ignore', 'pipe', 'ignore']);
+    shell.stdout!.setEncoding('utf8').on('data', (text: string) => (printed += text));
+    shells.push(shell);
+  });
+  await Promise.all(shells.map((shell) => ended(shell)));
   await daemon.stop();
   const { profile, coverage } = await daemon.aggregate();
-  const exits = (await daemon.events('exit')).filter(({ values }) => values['executable'] === storm).length;
   const due = childSeconds(printed) * hz;
-  printFigure('storm: samples under their own executable, of those due', (samplesOf(profile, storm) / due) * 100, '%', {
-    atLeast: 95,
-  });
-  printNote(`${samplesOf(profile, storm)} samples, ${due.toFixed(0)} due; ${exits} exits of ${count + 1}`);
+  const samples = samplesOf(profile, storm);
+  const share = (samples / due) * 100;
+  printFigure('storm: samples under their own executable, of those due', share, '%', { atLeast: 95 });
+  printNote(`${samples} samples, ${due.toFixed(0)} due of ${count} processes`);
   printNote(`lost: ${JSON.stringify(coverage.completeness.lost)}`);
   daemon.remove();
 }
 
 function samplesOf(profile: Profile, executable: string): number {
   const counts = profile.values[0]!;
-  return counts.reduce((total, n, row) => total + (profile.series[profile.rowSeries[row]!]!.exe === executable ? n : 0), 0);
+  return counts.reduce(
+    (total, n, row) => total + (profile.series[profile.rowSeries[row]!]!.exe === executable ? n : 0),
+    0,
+  );
 }
 
 /** Second line of bash's `times`: user and system time of all it waited for, `1m2.345s 0m6.789s`. */
@@ -111,7 +124,8 @@ function childSeconds(text: string): number {
   return times[2]! + times[3]!;
 }
 
-/** Processes that are sampled inside many files of this machine, each for some seconds, beside a storm of 50 a second. */
+/** Processes that are sampled inside many files of this machine, each for some seconds, beside a storm of
+ *  50 a second. */
 async function manyFiles(): Promise<void> {
   const files = elfFiles();
   startProgram(storm, ['1000000', '50', '1000', storm]);
@@ -126,7 +140,9 @@ async function manyFiles(): Promise<void> {
   const { peak } = memoryMb(daemon.pid);
   await daemon.stop();
   const { profile } = await daemon.aggregate({ comm: ['visitor'] });
-  const sampled = new Set(profile.functions.map(({ module }) => module.path).filter((path) => files.includes(path)));
+  const sampled = new Set(
+    profile.functions.map(({ module }) => module.path).filter((path) => files.includes(path)),
+  );
   const steady = medianInterval(rssMb.slice(-Math.ceil(rssMb.length / 4))).median;
   printFigure('ELF files that samples fell into', sampled.size, '', { atLeast: 150 });
   printFigure(`RSS after ${minutes} minutes of churn with them`, steady, 'MB', { atMost: limitMb.files });
@@ -136,14 +152,17 @@ async function manyFiles(): Promise<void> {
 
 function quarters(values: readonly number[]): string[] {
   const size = Math.ceil(values.length / 4);
-  const parts = [0, 1, 2, 3].map((part) => values.slice(part * size, (part + 1) * size)).filter((part) => part.length > 0);
+  const parts = [0, 1, 2, 3]
+    .map((part) => values.slice(part * size, (part + 1) * size))
+    .filter((part) => part.length > 0);
   return parts.map((part) => medianInterval(part).median.toFixed(1));
 }
 
 /** Programs and libraries of this machine, spread evenly over all by path. */
 function elfFiles(): string[] {
   const folders = ['/usr/bin', '/usr/sbin', '/usr/lib'].join(' ');
-  const list = execFileSync('sh', ['-c', `find ${folders} -type f \\( -perm -100 -o -name '*.so*' \\)`], { encoding: 'utf8' });
+  const find = `find ${folders} -type f \\( -perm -100 -o -name '*.so*' \\)`;
+  const list = execFileSync('sh', ['-c', find], { encoding: 'utf8' });
   const all = list.trim().split('\n').sort().filter(isElf);
   const step = Math.max(1, all.length / visitedFiles);
   return Array.from({ length: Math.min(visitedFiles, all.length) }, (_, i) => all[Math.floor(i * step)]!);

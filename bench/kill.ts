@@ -1,5 +1,6 @@
-// kill -9 again and again at 200 ms flushes under load, two of three times inside a commit. How that is known: a preloaded
-// library stands in SQLite's write or sync of the segment's log when the kill comes (test/fixtures/stall-commit.c).
+// kill -9 again and again at 200 ms flushes under load, two of three times inside a commit. How that is
+// known: a preloaded library stands in SQLite's write or sync of the segment's log when the kill comes
+// (test/fixtures/stall-commit.c).
 //
 //   node dist/bench/kill.js [--kills 60] [--quick]
 
@@ -33,15 +34,22 @@ const all = (what: 'lostOrDoubled' | 'damaged' | 'leftBehind') => deaths.flatMap
 const sum = (what: 'acknowledged' | 'storedUntold' | 'kernelObjects' | 'perfEvents', of = deaths) =>
   of.reduce((total, death) => total + death[what], 0);
 printFigure('kills', deaths.length, '');
-printFigure('  of them inside a commit', ways.write.length + ways.sync.length, '', { atLeast: Math.min(10, kills / 6) });
+printFigure('  of them inside a commit', ways.write.length + ways.sync.length, '', {
+  atLeast: Math.min(10, kills / 6),
+});
 printFigure('flushes acknowledged', sum('acknowledged'), '');
-printFigure('buckets whose sums are not what was acknowledged', all('lostOrDoubled').length, '', { atMost: 0 });
+printFigure('sums that are not what was acknowledged', all('lostOrDoubled').length, '', {
+  atMost: 0,
+});
 printFigure('segments or blobs damaged', all('damaged').length, '', { atMost: 0 });
 printFigure('programs, maps, links and pins left behind', all('leftBehind').length, '', { atMost: 0 });
 printFigure('wrong after the last restart and a good end', atTheEnd.length, '', { atMost: 0 });
-printNote(`${daemon.samples} samples kept; before the deaths ${sum('kernelObjects')} kernel objects and ` +
-  `${sum('perfEvents')} perf events were held`);
+printNote(
+  `${daemon.samples} samples kept; before the deaths ${sum('kernelObjects')} kernel objects and ` +
+    `${sum('perfEvents')} perf events were held`,
+);
 const untold = Object.entries(ways).map(([way, of]) => `${way} ${sum('storedUntold', of)} of ${of.length}`);
 printNote(`flushes found stored that were not yet acknowledged: ${untold.join(', ')}`);
-for (const sentence of [...all('lostOrDoubled'), ...all('damaged'), ...all('leftBehind'), ...atTheEnd]) printNote(sentence);
+for (const sentence of [...all('lostOrDoubled'), ...all('damaged'), ...all('leftBehind'), ...atTheEnd])
+  printNote(sentence);
 process.exit();

@@ -13,8 +13,13 @@ const benches = ['symbols', 'pprof', 'store', 'accounting', 'kill', 'overhead', 
 const verdict = /(ok|MISSED)$/;
 
 /** Passes on what it prints; gives its lines with a verdict. */
-async function run(bench: string, options: readonly string[]): Promise<{ figures: string[]; isDone: boolean }> {
-  const child = spawn(process.execPath, [pathOf(bench), ...options], { stdio: ['ignore', 'pipe', 'inherit'] });
+async function run(
+  bench: string,
+  options: readonly string[],
+): Promise<{ figures: string[]; isDone: boolean }> {
+  const child = spawn(process.execPath, [pathOf(bench), ...options], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   atEnd(() => child.kill('SIGTERM'));
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {

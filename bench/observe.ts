@@ -24,14 +24,17 @@ export function cpuNsByThread(pid: number): Map<string, number> {
 
 /** CPU seconds of a process, all its threads, from /proc/PID/stat. **Units**: steps of 10 ms. */
 export function cpuSeconds(pid: number): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ');
   return (Number(fields[11]) + Number(fields[12])) / userHz;
 }
 
 /** Resident memory now and at its highest. **Units**: MB of 10^6 bytes. */
 export function memoryMb(pid: number): { now: number; peak: number } {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
-  const of = (name: string) => (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)![1]) * 1024) / 1e6;
+  const of = (name: string) =>
+    (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)![1]) * 1024) / 1e6;
   return { now: of('VmRSS'), peak: of('VmHWM') };
 }
 
@@ -62,7 +65,11 @@ export async function startDaemon(args: readonly string[]): Promise<TestDaemon> 
 }
 
 /** Starts a program that is killed when this process ends, unless it ended before. */
-export function startProgram(path: string, args: readonly string[], stdio: StdioOptions = 'ignore'): ChildProcess {
+export function startProgram(
+  path: string,
+  args: readonly string[],
+  stdio: StdioOptions = 'ignore',
+): ChildProcess {
   const child = spawn(path, args, { stdio });
   atEnd(() => child.kill('SIGKILL'));
   return child;

@@ -1,5 +1,6 @@
-// What sampling takes from the programs it samples: turns per CPU second of a pinned thread, 36 frames deep, with nothing,
-// with `perf record -g` and with us at the same rate. Each measured stretch stands between two without anything:
+// What sampling takes from the programs it samples: turns per CPU second of a pinned thread, 36 frames
+// deep, with nothing, with `perf record -g` and with us at the same rate. Each measured stretch stands
+// between two without anything:
 //
 //   nothing | perf | nothing | ours | nothing | perf | ...      loss = 1 - measured / mean of both neighbours
 //
@@ -79,7 +80,10 @@ async function lossUs(): Promise<{ perf: number[]; ours: number[] }> {
   await loop.rate();
   let before = await loop.rate();
   for (let round = 0; round < rounds; round++) {
-    for (const [name, withIt] of [['perf', withPerf], ['ours', withUs]] as const) {
+    for (const [name, withIt] of [
+      ['perf', withPerf],
+      ['ours', withUs],
+    ] as const) {
       const measured = await withIt(() => loop.rate());
       const after = await loop.rate();
       losses[name].push(((1 - measured / ((before + after) / 2)) * 1e6) / hz);
@@ -115,6 +119,8 @@ printFigure(`work lost a sample, ours at ${hz} Hz`, ours.median, 'us');
 printNote(`95 % interval of the median ${ours.low.toFixed(1)} to ${ours.high.toFixed(1)}`);
 printFigure('  more than perf', ours.median - perf.median, 'us', { atMost: 5 });
 const paired = medianInterval(losses.ours.map((us, round) => us - losses.perf[round]!));
-printNote(`round by round ${paired.median.toFixed(1)}, ${paired.low.toFixed(1)} to ${paired.high.toFixed(1)}`);
+printNote(
+  `round by round ${paired.median.toFixed(1)}, ${paired.low.toFixed(1)} to ${paired.high.toFixed(1)}`,
+);
 await bpfRunTimes();
 process.exit();

@@ -17,8 +17,8 @@ const seriesCount = 2_000;
 const trunkCount = 10_000;
 const periodNs = 10_101_010;
 
-/** Built in place: what a ProfileBuilder would leave to the garbage collector is freed in the middle of
- *  the measurement,  and shows there as stalls of its own. */
+/** Built in place: what a ProfileBuilder would leave to the garbage collector is freed in the middle of the
+ *  measurement,  and shows there as stalls of its own. */
 function buildProfile(stacks: number): Profile {
   let state = 1;
   const below = (limit: number): number => {
@@ -84,5 +84,8 @@ delay.disable();
 const rssMb = process.resourceUsage().maxRSS / 1024;
 printFigure('longest stall of the event loop', delay.max / 1e6, 'ms', { atMost: 20 });
 printNote(`99th percentile ${(delay.percentile(99) / 1e6).toFixed(1)} ms; ${seconds} s, CPU ${cpuSeconds} s`);
-printNote(`${stacks} stacks x ${framesPerStack} frames, ${profile.parents.length} nodes: ${(bytes / 1e6).toFixed(1)} MB`);
+printNote(
+  `${stacks} stacks x ${framesPerStack} frames, ${profile.parents.length} nodes: ` +
+    `${(bytes / 1e6).toFixed(1)} MB`,
+);
 printNote(`chunks of at most ${largest} bytes; largest RSS ${rssMb.toFixed(0)} MB, the profile included`);

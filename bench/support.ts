@@ -9,19 +9,26 @@ export type BenchOptions = Partial<Record<(typeof optionNames)[number], number>>
 
 const cleanups: (() => void)[] = [];
 
-/** Runs at the end of the process, whether it is done, fails or is told to stop; the last one registered first. */
+/** Runs at the end of the process, whether it is done, fails or is told to stop; the last one registered
+ *  first. */
 export function atEnd(cleanup: () => void): void {
   if (cleanups.length === 0) {
     process.once('exit', () => {
       for (const each of cleanups.reverse()) each();
     });
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+      process.once(signal, () => process.exit(130));
   }
   cleanups.push(cleanup);
 }
 
-/** Defaults, the smaller ones of `--quick`, and what the command line says. **Errors**: an unknown option, no number. */
-export function readOptions<T extends BenchOptions>(defaults: T, quick: Partial<T>, args = process.argv.slice(2)): T {
+/** Defaults, the smaller ones of `--quick`, and what the command line says. **Errors**: an unknown option,
+ *  no number. */
+export function readOptions<T extends BenchOptions>(
+  defaults: T,
+  quick: Partial<T>,
+  args = process.argv.slice(2),
+): T {
   const options = Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }]));
   const { values } = parseArgs({ args, options: { ...options, quick: { type: 'boolean' } } });
   const given = Object.entries(values).flatMap(([name, text]) => {
@@ -36,7 +43,9 @@ export function readOptions<T extends BenchOptions>(defaults: T, quick: Partial<
 /** Date, machine, kernel: a figure without them is none. */
 export function printTitle(bench: string, options: BenchOptions = {}): void {
   const machine = `${cpus()[0]?.model} x ${cpus().length}, Linux ${release()}, node ${process.version}`;
-  const given = Object.entries(options).map(([name, value]) => ` --${name} ${value}`).join('');
+  const given = Object.entries(options)
+    .map(([name, value]) => ` --${name} ${value}`)
+    .join('');
   console.log(`\n${bench}${given}: ${new Date().toISOString().slice(0, 16)}Z, ${machine}`);
 }
 
@@ -62,9 +71,9 @@ export interface Interval {
   readonly high: number;
 }
 
-/** The median with an interval that holds the true one with 95 % probability or more, whatever the distribution: between
- *  the k-th smallest and the k-th largest value, k the largest with P(Binomial(n, 1/2) < k) <= 2.5 %. Below 6 values it
- *  is their whole range, and holds less. */
+/** The median with an interval that holds the true one with 95 % probability or more, whatever the
+ *  distribution: between the k-th smallest and the k-th largest value, k the largest with P(Binomial(n,
+ *  1/2) < k) <= 2.5 %. Below 6 values it is their whole range, and holds less. */
 export function medianInterval(values: readonly number[]): Interval {
   const sorted = [...values].sort((a, b) => a - b);
   const n = sorted.length;

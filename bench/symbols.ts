@@ -26,10 +26,13 @@ function measure(): Measured {
   const path = process.execPath;
   const file = readElf(fileReader(openSync(path, 'r')));
   if ('reason' in file) throw new Error(file.reason);
-  const code = file.segments.filter((s) => s.type === segmentType.load && s.isExecutable)
+  const code = file.segments
+    .filter((s) => s.type === segmentType.load && s.isExecutable)
     .reduce((a, b) => (b.fileSizeBytes > a.fileSizeBytes ? b : a));
-  const offsets = Float64Array.from({ length: addresses }, (_, i) => (
-    code.offset + Math.floor((code.fileSizeBytes * i) / addresses)));
+  const offsets = Float64Array.from(
+    { length: addresses },
+    (_, i) => code.offset + Math.floor((code.fileSizeBytes * i) / addresses),
+  );
   const symbolizer = new Symbolizer();
   const module = { name: 'node', path, buildId: '' };
   let named = 0;
@@ -80,7 +83,9 @@ if (process.argv[2] === '--one') {
   const nm = median(yardsticks);
   const { named, keptBytes } = runs[0]!;
   printTitle('symbols');
-  printFigure(`${addresses} addresses of node's binary, cold: CPU`, cold, 'ms', { atMost: targetSeconds * 2000 });
+  printFigure(`${addresses} addresses of node's binary, cold: CPU`, cold, 'ms', {
+    atMost: targetSeconds * 2000,
+  });
   printNote(`${rounds} rounds: ${runs.map((r) => r.coldMs.toFixed(0)).join(' ')}`);
   const warm = median(runs.map((r) => r.warmMs));
   printNote(`again, all known: ${warm.toFixed(1)} ms; named ${named}, kept ${keptBytes} bytes`);

@@ -1,5 +1,5 @@
-// kill -9 under load, at any time and in the middle of commits: what was acknowledged is stored once, and nothing of ours
-// stays in the kernel. bench/kill.ts does the same sixty times.
+// kill -9 under load, at any time and in the middle of commits: what was acknowledged is stored once, and
+// nothing of ours stays in the kernel. bench/kill.ts does the same sixty times.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -11,7 +11,7 @@ import { skipWithoutBpf } from './probe-support.js';
 
 const args = ['--frequency', '199', '--interval', '200ms'];
 
-test('six kills lose nothing, double nothing and leave nothing behind', { skip: skipWithoutBpf }, async (t) => {
+test('six kills lose, double and leave behind nothing', { skip: skipWithoutBpf }, async (t) => {
   const known = buildKnownProgram('known-kills');
   const storm = buildProgram('storm.c', 'storm-kills', ['-O1']);
   const stall = buildProgram('stall-commit.c', 'stall-commit.so', ['-shared', '-fPIC']);

@@ -14,8 +14,8 @@ interface Listed {
   readonly map_ids?: readonly number[];
 }
 
-/** `prog 12`, `map 3`, `link 7`: all that the kernel has and no process holds by a descriptor or by a program that it
- *  holds so; and the pins. */
+/** `prog 12`, `map 3`, `link 7`: all that the kernel has and no process holds by a descriptor or by a
+ *  program that it holds so; and the pins. */
 export function unheldObjects(): Set<string> {
   const programs = listed('prog');
   const ids = [...programs.map(({ id }) => `prog ${id}`), ...namesOf('map'), ...namesOf('link')];
@@ -42,14 +42,17 @@ export async function leftBehind(before: ReadonlySet<string>): Promise<string[]>
 export function objectsOf(pid: number | string): string[] {
   const folder = `/proc/${pid}/fdinfo`;
   return entries(folder).flatMap((fd) =>
-    [...readOrEmpty(`${folder}/${fd}`).matchAll(/^(prog|map|link)_id:\s*(\d+)$/gm)].map(([, kind, id]) => `${kind} ${id}`),
+    [...readOrEmpty(`${folder}/${fd}`).matchAll(/^(prog|map|link)_id:\s*(\d+)$/gm)].map(
+      ([, kind, id]) => `${kind} ${id}`,
+    ),
   );
 }
 
 /** How many perf events this process holds. */
 export function perfEventsOf(pid: number): number {
   const folder = `/proc/${pid}/fd`;
-  return entries(folder).filter((fd) => readlinkOrEmpty(`${folder}/${fd}`) === 'anon_inode:[perf_event]').length;
+  return entries(folder).filter((fd) => readlinkOrEmpty(`${folder}/${fd}`) === 'anon_inode:[perf_event]')
+    .length;
 }
 
 /** Ids of these that the kernel still has. */
@@ -59,7 +62,11 @@ export function stillThere(objects: readonly string[]): string[] {
 }
 
 function heldObjects(): Set<string> {
-  return new Set(entries('/proc').filter((name) => /^\d+$/.test(name)).flatMap(objectsOf));
+  return new Set(
+    entries('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap(objectsOf),
+  );
 }
 
 function namesOf(kind: 'prog' | 'map' | 'link'): string[] {
@@ -67,11 +74,15 @@ function namesOf(kind: 'prog' | 'map' | 'link'): string[] {
 }
 
 function listed(kind: 'prog' | 'map' | 'link'): Listed[] {
-  return JSON.parse(execFileSync('bpftool', ['-j', kind, 'list'], { encoding: 'utf8', maxBuffer: 64 << 20 })) as Listed[];
+  return JSON.parse(
+    execFileSync('bpftool', ['-j', kind, 'list'], { encoding: 'utf8', maxBuffer: 64 << 20 }),
+  ) as Listed[];
 }
 
 function pins(): string[] {
-  return existsSync(pinFolder) ? readdirSync(pinFolder, { recursive: true, encoding: 'utf8' }).map((path) => `pin ${path}`) : [];
+  return existsSync(pinFolder)
+    ? readdirSync(pinFolder, { recursive: true, encoding: 'utf8' }).map((path) => `pin ${path}`)
+    : [];
 }
 
 /** Empty when the process is gone. */

@@ -1,5 +1,5 @@
-// A daemon that is killed again and again, and the books kept about it from outside: what it said it stored must be in
-// its store, once, and nothing else.
+// A daemon that is killed again and again, and the books kept about it from outside: what it said it stored
+// must be in its store, once, and nothing else.
 //
 //   drained 7   stored 7   drained 8   drained 9   SIGKILL
 //                  |           \___________/
@@ -26,13 +26,10 @@ const eventStreams = ['exec', 'exit'];
 /** Where in a commit to kill: after half of its writes, or in the sync that ends it. */
 export type Stall = 'write' | 'sync';
 
-interface Sums {
+interface LoggedFlush {
+  readonly bucket: number;
   readonly samples: number;
   readonly events: number;
-}
-
-interface LoggedFlush extends Sums {
-  readonly bucket: number;
   isStored: boolean;
 }
 
@@ -55,8 +52,9 @@ export class KilledDaemon {
   readonly #args: readonly string[];
   readonly #stallLibrary: string;
   readonly #unheldBefore = unheldObjects();
-  /** All that must be in the store. */
-  readonly #expected = new Map<number, Sums>();
+  /** All that must be in the store: samples by bucket, and events, whose own time may be a bucket further on. */
+  readonly #samples = new Map<number, number>();
+  #events = 0;
   #daemon: TestDaemon | undefined;
 
   /** `stallLibrary` is the compiled stall-commit.c. */
@@ -94,12 +92,14 @@ export class KilledDaemon {
     await sleep(1000);
     await daemon.stop();
     const { wrong } = await this.#settle(loggedFlushes(daemon.stderr), 0);
-    const quarantined = existsSync(join(this.dir, 'quarantine')) ? readdirSync(join(this.dir, 'quarantine')) : [];
+    const quarantined = existsSync(join(this.dir, 'quarantine'))
+      ? readdirSync(join(this.dir, 'quarantine'))
+      : [];
     return [...wrong, ...damagedParts(this.dir), ...quarantined.map((file) => `${file} is in quarantine`)];
   }
 
   get samples(): number {
-    return [...this.#expected.values()].reduce((sum, { samples }) => sum + samples, 0);
+    return [...this.#samples.values()].reduce((sum, samples) => sum + samples, 0);
   }
 
   remove(): void {
@@ -133,30 +133,34 @@ export class KilledDaemon {
     };
   }
 
-  /** Compares the books with the store from a bucket on, and takes over what may be there and is. */
+  /** Compares the books with the store, samples from a bucket on, and takes over what may be there and is. */
   async #settle(flushes: readonly LoggedFlush[], fromBucket: number) {
-    for (const flush of flushes) if (flush.isStored) addTo(this.#expected, flush);
+    for (const flush of flushes) if (flush.isStored) this.#expect(flush);
     const untold = flushes.filter(({ isStored }) => !isStored);
-    for (const { bucket } of untold) addTo(this.#expected, { bucket, samples: 0, events: 0 });
+    for (const { bucket } of untold) this.#expect({ bucket, samples: 0, events: 0 });
     let wrong = await this.#differences(fromBucket);
     let storedUntold = 0;
     for (; wrong.length > 0 && storedUntold < untold.length; storedUntold++) {
-      addTo(this.#expected, untold[storedUntold]!);
+      this.#expect(untold[storedUntold]!);
       wrong = await this.#differences(fromBucket);
     }
     return { wrong, storedUntold };
   }
 
+  #expect({ bucket, samples, events }: Omit<LoggedFlush, 'isStored'>): void {
+    this.#samples.set(bucket, (this.#samples.get(bucket) ?? 0) + samples);
+    this.#events += events;
+  }
+
   async #differences(fromBucket: number): Promise<string[]> {
     const different: string[] = [];
-    for (const [bucket, expected] of this.#expected) {
-      if (bucket < fromBucket) continue;
-      const stored = await storedSums(this.dir, bucket);
-      for (const what of ['samples', 'events'] as const) {
-        if (stored[what] === expected[what]) continue;
-        different.push(`bucket ${bucket}: ${expected[what]} ${what} were stored, ${stored[what]} are there`);
-      }
+    for (const [bucket, expected] of this.#samples) {
+      const stored = bucket < fromBucket ? expected : await storedSamples(this.dir, bucket);
+      if (stored !== expected)
+        different.push(`bucket ${bucket}: ${expected} samples stored, ${stored} there`);
     }
+    const events = await storedEvents(this.dir);
+    if (events !== this.#events) different.push(`${this.#events} events stored, ${events} there`);
     return different;
   }
 }
@@ -177,28 +181,31 @@ function loggedFlushes(log: string): LoggedFlush[] {
   return [...flushes.values()];
 }
 
-function addTo(sums: Map<number, Sums>, { bucket, samples, events }: Sums & { readonly bucket: number }): void {
-  const before = sums.get(bucket) ?? { samples: 0, events: 0 };
-  sums.set(bucket, { samples: before.samples + samples, events: before.events + events });
+async function storedSamples(dir: string, bucket: number): Promise<number> {
+  const fromUnixNs = BigInt(bucket * bucketMs) * 1_000_000n;
+  const windows = [{ fromUnixNs, toUnixNs: fromUnixNs + BigInt(bucketMs) * 1_000_000n }];
+  const query = openFiles(dir);
+  const answer = await orNothing(query.aggregate({ windows, filter: {}, stream: 'cpu' }));
+  query.close();
+  return answer === undefined ? 0 : totalOf(answer.profile);
 }
 
-/** What an answer for this bucket sums up to. */
-async function storedSums(dir: string, bucket: number): Promise<Sums> {
-  const fromUnixNs = BigInt(bucket * bucketMs) * 1_000_000n;
-  const window = { fromUnixNs, toUnixNs: fromUnixNs + BigInt(bucketMs) * 1_000_000n };
+async function storedEvents(dir: string): Promise<number> {
+  const window = { fromUnixNs: 0n, toUnixNs: 2n ** 62n };
   const query = openFiles(dir);
-  try {
-    const samples = await orNothing(query.aggregate({ windows: [window], filter: {}, stream: 'cpu' }));
-    let events = 0;
-    for (const stream of eventStreams) {
-      const answer = await orNothing(query.events({ window, filter: {}, stream, limit: 100_000 }));
-      assert.ok(answer?.isComplete ?? true, 'all events of a bucket fit into one answer');
-      events += answer?.events.length ?? 0;
+  let events = 0;
+  for (const stream of eventStreams) {
+    let cursor: string | undefined;
+    for (let isComplete = false; !isComplete;) {
+      const from = cursor === undefined ? {} : { cursor };
+      const page = await orNothing(query.events({ window, filter: {}, stream, limit: 10_000, ...from }));
+      events += page?.events.length ?? 0;
+      cursor = page?.cursor;
+      isComplete = page?.isComplete ?? true;
     }
-    return { samples: samples === undefined ? 0 : totalOf(samples.profile), events };
-  } finally {
-    query.close();
   }
+  query.close();
+  return events;
 }
 
 /** A store that was killed before it knew the stream or the bucket. */
@@ -211,7 +218,8 @@ async function orNothing<T>(answer: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Integrity and checksums of every segment, on a copy: the next daemon must find the files as the last one left them. */
+/** Integrity and checksums of every segment, on a copy: the next daemon must find the files as the last one
+ *  left them. */
 function damagedParts(dir: string): string[] {
   const copies = mkdtempSync(join(tmpdir(), 'fk-kills-copy-'));
   try {
@@ -233,7 +241,10 @@ function damagedPartsOf(path: string): string[] {
     const integrity = String(db.pragma('integrity_check', { simple: true }));
     const damaged = integrity === 'ok' ? [] : [integrity];
     for (const table of ['live', 'dict']) {
-      for (const { id, data } of db.prepare(`SELECT id, data FROM ${table}`).all() as { id: number; data: Buffer }[]) {
+      for (const { id, data } of db.prepare(`SELECT id, data FROM ${table}`).all() as {
+        id: number;
+        data: Buffer;
+      }[]) {
         if (decodeEnvelope(data) === undefined) damaged.push(`${table} ${id} fails its checksum`);
       }
     }
