@@ -1,0 +1,60 @@
+// The x86-64 rule in 32 bits, as bpf/include/arch/x86_64_rule.h declares and draws it.
+
+export const ruleKind = {
+  none: 0,
+  rsp: 1,
+  rbp: 2,
+  rspDeref: 3,
+  rbpDeref: 4,
+  register: 5,
+  raRegister: 6,
+  plt: 7,
+  signal: 8,
+  stop: 9,
+  fp: 10,
+  bad: 11,
+} as const;
+
+export const rbpRule = { same: 0, cfa: 1, rbp: 2, lost: 3 } as const;
+
+export interface Rule {
+  /** One of `ruleKind`. */
+  readonly kind: number;
+  /** Bytes; of `rsp` and `rbp` up to 256 KB, else up to 16 KB either way. */
+  readonly offset: number;
+  /** What is added to a dereferenced CFA in bytes, a register's number, or the place in a PLT entry; 0 elsewhere. */
+  readonly small: number;
+  /** One of `rbpRule`. */
+  readonly rbp: number;
+  /** Bytes, up to 1 KB either way. */
+  readonly rbpOffset: number;
+}
+
+/** undefined when a number does not fit, or is no multiple of 8 where it has to be. */
+export function encodeRule({ kind, offset, small, rbp, rbpOffset }: Rule): number | undefined {
+  const isWide = kind === ruleKind.rsp || kind === ruleKind.rbp;
+  const limit = isWide ? 1 << 18 : 1 << 14;
+  if (offset % 8 !== 0 || offset < -limit || offset >= limit) return undefined;
+  if (rbpOffset % 8 !== 0 || rbpOffset < -1024 || rbpOffset >= 1024) return undefined;
+  const smallUnits = isDeref(kind) ? small / 8 : small;
+  if (!Number.isInteger(smallUnits) || smallUnits < 0 || smallUnits > 15) return undefined;
+  const operand = isWide ? (offset >> 3) << 16 : ((offset >> 3) << 20) | (smallUnits << 16);
+  return (operand | (((rbpOffset >> 3) & 0xff) << 8) | (rbp << 4) | kind) >>> 0;
+}
+
+export function decodeRule(rule: number): Rule {
+  const kind = rule & 15;
+  const isWide = kind === ruleKind.rsp || kind === ruleKind.rbp;
+  const small = (rule >>> 16) & 15;
+  return {
+    kind,
+    offset: isWide ? (rule >> 16) * 8 : (rule >> 20) * 8,
+    small: isWide ? 0 : isDeref(kind) ? small * 8 : small,
+    rbp: (rule >>> 4) & 3,
+    rbpOffset: ((rule << 16) >> 24) * 8,
+  };
+}
+
+function isDeref(kind: number): boolean {
+  return kind === ruleKind.rspDeref || kind === ruleKind.rbpDeref;
+}
