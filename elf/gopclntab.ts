@@ -34,7 +34,10 @@ const magic120 = 0xfffffff1;
 const flagOutermost = 1;
 const flagWritesSp = 2;
 const flagAssembly = 4;
+const maxNameBytes = 64;
 const signalReturn = /^runtime\.sigreturn(__sigaction)?(\.abi0)?$/;
+/** Go's own tracebacks end at the signal handler; what it has interrupted is below it. */
+const signalHandler = /^runtime\.sigtramp(\.abi0)?$/;
 
 /** Reads the table of a Go file. **Limits**: 64 MB, 2^19 functions. What the reader gave is used until the last
  *  `interpret`: read nothing else with it in between. */
@@ -128,11 +131,13 @@ export class GoTable {
 
   #kindOf(place: number): GoFrameKind {
     const flags = this.#bytes[place + this.#flagAt] ?? 0;
+    if ((flags & flagAssembly) !== 0) {
+      const name = readCString(this.#bytes, this.#names + (this.#u32(place + 4) ?? Infinity), maxNameBytes);
+      if (signalReturn.test(name)) return 'signal-return';
+      if (signalHandler.test(name)) return 'sized';
+    }
     if ((flags & flagOutermost) !== 0) return 'outermost';
-    if ((flags & flagWritesSp) !== 0) return 'frame-pointer';
-    if ((flags & flagAssembly) === 0) return 'sized';
-    const name = readCString(this.#bytes, this.#names + (this.#u32(place + 4) ?? Infinity), 64);
-    return signalReturn.test(name) ? 'signal-return' : 'sized';
+    return (flags & flagWritesSp) === 0 ? 'sized' : 'frame-pointer';
   }
 
   /** Pairs of varints: the depth's change, zigzag, which holds up to the pc's change; the first value is -1. */

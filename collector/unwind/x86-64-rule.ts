@@ -20,7 +20,7 @@ export const rbpRule = { same: 0, cfa: 1, rbp: 2, lost: 3 } as const;
 export interface Rule {
   /** One of `ruleKind`. */
   readonly kind: number;
-  /** Bytes; of `rsp` and `rbp` up to 256 KB, else up to 16 KB either way. */
+  /** Bytes; of `rsp` and `rbp` 0 to 512 KB, else up to 16 KB either way. */
   readonly offset: number;
   /** What is added to a dereferenced CFA in bytes, a register's number, or the place in a PLT entry; 0 elsewhere. */
   readonly small: number;
@@ -33,8 +33,8 @@ export interface Rule {
 /** undefined when a number does not fit, or is no multiple of 8 where it has to be. */
 export function encodeRule({ kind, offset, small, rbp, rbpOffset }: Rule): number | undefined {
   const isWide = kind === ruleKind.rsp || kind === ruleKind.rbp;
-  const limit = isWide ? 1 << 18 : 1 << 14;
-  if (offset % 8 !== 0 || offset < -limit || offset >= limit) return undefined;
+  const [least, limit] = isWide ? [0, 1 << 19] : [-1 << 14, 1 << 14];
+  if (offset % 8 !== 0 || offset < least || offset >= limit) return undefined;
   if (rbpOffset % 8 !== 0 || rbpOffset < -1024 || rbpOffset >= 1024) return undefined;
   const smallUnits = isDeref(kind) ? small / 8 : small;
   if (!Number.isInteger(smallUnits) || smallUnits < 0 || smallUnits > 15) return undefined;
@@ -48,7 +48,7 @@ export function decodeRule(rule: number): Rule {
   const small = (rule >>> 16) & 15;
   return {
     kind,
-    offset: isWide ? (rule >> 16) * 8 : (rule >> 20) * 8,
+    offset: isWide ? (rule >>> 16) * 8 : (rule >> 20) * 8,
     small: isWide ? 0 : isDeref(kind) ? small * 8 : small,
     rbp: (rule >>> 4) & 3,
     rbpOffset: ((rule << 16) >> 24) * 8,

@@ -7,8 +7,9 @@ import type { UnwindArch } from './arch.js';
 import type { Rule } from './x86-64-rule.js';
 import { encodeRule, rbpRule, ruleKind } from './x86-64-rule.js';
 
-const rbp = 6;
-const rsp = 7;
+/** DWARF numbers. */
+const rbpRegister = 6;
+const rspRegister = 7;
 const returnAddress = 16;
 /** Places in CfiState: after the CFA's three words come those of rbp and of the return address. */
 const rbpAt = 3;
@@ -22,7 +23,7 @@ const bad = encodeRule({ ...noOperands, kind: ruleKind.bad })!;
 
 export const x8664: UnwindArch = {
   machine: 62,
-  registers: [rbp, returnAddress],
+  registers: [rbpRegister, returnAddress],
   bad,
   outermost: encodeRule({ ...noOperands, kind: ruleKind.stop })!,
   signalFrame: encodeRule({ ...noOperands, kind: ruleKind.signal })!,
@@ -33,7 +34,7 @@ export const x8664: UnwindArch = {
   /** `push rbp` is the first thing that a Go function with a frame does. */
   goRule: (stackBytes) => {
     const saved = stackBytes < 8 ? sameRbp : { rbp: rbpRule.cfa, rbpOffset: -16 };
-    return encodeRule({ kind: ruleKind.rsp, offset: stackBytes + 8, small: 0, ...saved }) ?? bad;
+    return encode(ruleKind.rsp, stackBytes + 8, 0, saved) ?? bad;
   },
 };
 
@@ -46,14 +47,18 @@ function ruleOf(state: CfiState, section: Uint8Array): number | undefined {
   if (returnRule === registerRule.undefined) return x8664.outermost;
   const saved = savedRbp(state, section);
   if (saved === undefined) return undefined;
-  if (returnRule === registerRule.register && state[0] === cfaKind.register && a === rsp) {
-    return encodeRule({ kind: ruleKind.raRegister, offset: b, small: state[returnAt + 1]!, ...saved });
+  if (returnRule === registerRule.register && state[0] === cfaKind.register && a === rspRegister) {
+    return encode(ruleKind.raRegister, b, state[returnAt + 1]!, saved);
   }
   if (!isOnStack) return undefined;
   if (state[0] === cfaKind.expression) return expressionRule(section, a, b, saved);
-  if (a === rsp) return encodeRule({ kind: ruleKind.rsp, offset: b, small: 0, ...saved });
-  if (a === rbp) return encodeRule({ kind: ruleKind.rbp, offset: b, small: 0, ...saved });
-  return encodeRule({ kind: ruleKind.register, offset: b, small: a, ...saved });
+  if (a === rspRegister) return encode(ruleKind.rsp, b, 0, saved);
+  if (a === rbpRegister) return encode(ruleKind.rbp, b, 0, saved);
+  return encode(ruleKind.register, b, a, saved);
+}
+
+function encode(kind: number, offset: number, small: number, { rbp, rbpOffset }: SavedRbp): number | undefined {
+  return encodeRule({ kind, offset, small, rbp, rbpOffset });
 }
 
 type SavedRbp = Pick<Rule, 'rbp' | 'rbpOffset'>;
@@ -72,7 +77,7 @@ function savedRbp(state: CfiState, section: Uint8Array): SavedRbp | undefined {
       return { rbp: rbpRule.cfa, rbpOffset: operand };
     case registerRule.expression: {
       const base = readBase(section, operand, state[rbpAt + 2]!);
-      if (base === undefined || base.register !== rbp || base.rest !== 0) return undefined;
+      if (base === undefined || base.register !== rbpRegister || base.rest !== 0) return undefined;
       return { rbp: rbpRule.rbp, rbpOffset: base.offset };
     }
     default:
@@ -89,17 +94,17 @@ const opPlusConstant = 0x23;
 /** What gcc writes for a realigned stack, assembly for a saved rsp, and linkers for `.plt`. */
 function expressionRule(section: Uint8Array, at: number, length: number, saved: SavedRbp): number | undefined {
   if (length === pltExpression.length && pltExpression.every((byte, i) => byte < 0 || byte === section[at + i])) {
-    return encodeRule({ kind: ruleKind.plt, offset: 0, small: section[at + 6]! - literal0, ...saved });
+    return encode(ruleKind.plt, 0, section[at + 6]! - literal0, saved);
   }
   const base = readBase(section, at, length);
-  if (base === undefined || base.rest === 0 || (base.register !== rsp && base.register !== rbp)) return undefined;
+  if (base === undefined || base.rest === 0 || (base.register !== rspRegister && base.register !== rbpRegister)) return undefined;
   const reader = new DwarfReader(section, 0);
   reader.seek(at + length - base.rest, at + length);
   if (reader.u8() !== opDeref) return undefined;
   const added = reader.at === reader.limit ? 0 : reader.u8() === opPlusConstant ? reader.uleb() : -1;
   if (reader.isBroken || reader.at !== reader.limit) return undefined;
-  const kind = base.register === rsp ? ruleKind.rspDeref : ruleKind.rbpDeref;
-  return encodeRule({ kind, offset: base.offset, small: added, ...saved });
+  const kind = base.register === rspRegister ? ruleKind.rspDeref : ruleKind.rbpDeref;
+  return encode(kind, base.offset, added, saved);
 }
 
 const opBaseRegister = 0x70;

@@ -4,8 +4,8 @@
  *
  *   31                  20 19         16 15              8 7   6 5    4 3     0
  *  |  offset: s12, in 8 B | small: u4   | rbp offset: s8  |  0  | rbp  | kind  |
- *  |          wide offset: s16, in 8 B  |         in 8 B  |
- *
+ *  |          wide offset: u16, in 8 B  |         in 8 B  |
+ * The wide offset is never negative: the caller's stack lies above.
  * Registers are numbered as in DWARF: rax rdx rcx rbx rsi rdi rbp rsp r8 .. r15.
  */
 #ifndef FK_ARCH_X86_64_RULE_H
