@@ -72,7 +72,7 @@ export class DwarfReader {
     return 0;
   }
 
-  /** Exact below 2^53 in magnitude. */
+  /** Exact up to 2^48 in magnitude. */
   sleb(): number {
     let value = 0;
     for (let i = 0, scale = 1; i < maxLebBytes; i++, scale *= 0x80) {

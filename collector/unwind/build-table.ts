@@ -29,6 +29,9 @@ export interface TableLimits {
   readonly maxBytes: number;
 }
 
+/** 2 million rows; the largest on a developer's machine (LLVM, rustc) have 1.2. */
+export const defaultFileLimits: TableLimits = { maxBytes: 16 << 20 };
+
 /** One thing that knows rules: where each of its functions begins, and the rows of one of them. */
 interface Source {
   readonly starts: Float64Array;
@@ -61,15 +64,16 @@ export function buildTable(
   const reasons = [frame, go].flatMap((result) => ('reason' in result ? [result.reason] : []));
   if (reasons.includes('over-budget')) return { reason: 'over-budget' };
   if (reasons.length === 2) return { reason: 'no-unwind-information' };
-  rows.reset();
   const sources = [stubSource(file, code, base, arch)];
   if (!('reason' in go)) sources.push(goSource(go, base, arch));
   if (!('reason' in frame)) sources.push(frameSource(frame, base, arch));
+  rows.reset();
   writeInOrder(sources, base);
   rows.finish();
-  const count = rows.count;
-  if (rows.isOverBudget || Math.ceil(count / blockRows) * blockBytes > maxBytes) return { reason: 'over-budget' };
-  return { base, rows: count, ...layOutBlocks(rows.pcs, rows.rules) };
+  const isTooLarge = rows.isOverBudget || Math.ceil(rows.count / blockRows) * blockBytes > maxBytes;
+  const table = isTooLarge ? undefined : { base, rows: rows.count, ...layOutBlocks(rows.pcs, rows.rules) };
+  rows.release();
+  return table ?? { reason: 'over-budget' };
 }
 
 /** Of a Go file with C code in it two parts are in use at a time. */

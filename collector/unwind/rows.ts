@@ -30,7 +30,6 @@ export class Rows {
 
   /** Forgets all rows; the first one of a table says that nothing is known from pc 0 on. */
   reset(): void {
-    if (this.#pcs.length > maxIdleRows) this.#grow(maxIdleRows);
     this.#count = 0;
     this.isOverBudget = false;
     this.#end = undefined;
@@ -52,7 +51,7 @@ export class Rows {
         this.isOverBudget = true;
         return;
       }
-      this.#grow(this.#count * 2);
+      this.#resize(this.#count * 2);
     }
     this.#pcs[this.#count] = pc;
     this.#rules[this.#count++] = rule;
@@ -67,11 +66,17 @@ export class Rows {
     if (this.#end !== undefined) this.add(this.#end, 0);
   }
 
-  #grow(length: number): void {
-    const [pcs, rules] = [this.#pcs, this.#rules];
+  /** Forgets all rows, and lets go of the room that a large file needed. */
+  release(): void {
+    this.#count = 0;
+    if (this.#pcs.length > maxIdleRows) this.#resize(maxIdleRows);
+  }
+
+  #resize(length: number): void {
+    const { pcs, rules } = this;
     this.#pcs = new Uint32Array(length);
     this.#rules = new Uint32Array(length);
-    this.#pcs.set(pcs.subarray(0, Math.min(this.#count, length)));
-    this.#rules.set(rules.subarray(0, Math.min(this.#count, length)));
+    this.#pcs.set(pcs);
+    this.#rules.set(rules);
   }
 }

@@ -10,8 +10,6 @@
 export interface TableCacheLimits {
   /** Of all tables together. */
   readonly maxBytes: number;
-  /** Of one file's table; for `buildTable`. */
-  readonly maxFileBytes: number;
   /** Files that are known of, with a table or without. */
   readonly maxFiles: number;
   /** CPU time for building over wall time, and how much of it may be saved up. */
@@ -25,7 +23,6 @@ export interface TableCacheLimits {
 
 export const defaultTableLimits: TableCacheLimits = {
   maxBytes: 64 << 20,
-  maxFileBytes: 16 << 20,
   maxFiles: 16_384,
   cpuShare: 0.05,
   burstMs: 500,
@@ -135,7 +132,7 @@ export class TableCache<Table, Reason> {
   built(key: string, { table, bytes }: { table: Table; bytes: number }, times: { cpuMs: number; nowMs: number }): Table[] {
     const entry = this.#finish(key, times.cpuMs);
     const victims = this.#victims(this.#bytes + bytes - this.#limits.maxBytes, times.nowMs);
-    if (victims === undefined || bytes > this.#limits.maxFileBytes) {
+    if (victims === undefined) {
       this.#counters.refused++;
       entry.state = { kind: 'refused' };
       entry.refusedMs = times.nowMs;

@@ -58,3 +58,32 @@ export function decodeRule(rule: number): Rule {
 function isDeref(kind: number): boolean {
   return kind === ruleKind.rspDeref || kind === ruleKind.rbpDeref;
 }
+
+const registerNames = [
+  'rax', 'rdx', 'rcx', 'rbx', 'rsi', 'rdi', 'rbp', 'rsp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
+] as const;
+
+/** For people: `CFA rsp+16, rbp at CFA-16`. */
+export function ruleText(rule: Rule): string {
+  const saved = [
+    '', `, rbp at CFA${signed(rule.rbpOffset)}`, `, rbp at rbp${signed(rule.rbpOffset)}`, ', rbp lost'][rule.rbp]!;
+  const { offset, small } = rule;
+  switch (rule.kind) {
+    case ruleKind.none: return 'nothing known';
+    case ruleKind.rsp: return `CFA rsp${signed(offset)}${saved}`;
+    case ruleKind.rbp: return `CFA rbp${signed(offset)}${saved}`;
+    case ruleKind.rspDeref: return `CFA *(rsp${signed(offset)})+${small}${saved}`;
+    case ruleKind.rbpDeref: return `CFA *(rbp${signed(offset)})+${small}${saved}`;
+    case ruleKind.register: return `CFA ${registerNames[small]}${signed(offset)}${saved}`;
+    case ruleKind.raRegister: return `CFA rsp${signed(offset)}, return address in ${registerNames[small]}${saved}`;
+    case ruleKind.plt: return `CFA rsp+8, +16 from byte ${small} of a PLT entry`;
+    case ruleKind.signal: return 'signal frame';
+    case ruleKind.stop: return 'outermost frame';
+    case ruleKind.fp: return 'frame pointer';
+    default: return 'cannot be expressed';
+  }
+}
+
+function signed(value: number): string {
+  return value < 0 ? `${value}` : `+${value}`;
+}

@@ -6,10 +6,9 @@ import { findRule } from '../../../collector/unwind/blocks.js';
 import type { TableReason, UnwindTable } from '../../../collector/unwind/build-table.js';
 import { buildTable } from '../../../collector/unwind/build-table.js';
 import type { Rule } from '../../../collector/unwind/x86-64-rule.js';
-import { decodeRule, rbpRule, ruleKind } from '../../../collector/unwind/x86-64-rule.js';
-import type { CodeRange } from '../../../elf/code-ranges.js';
+import { decodeRule, rbpRule, ruleKind, ruleText } from '../../../collector/unwind/x86-64-rule.js';
 import { codeRangeAt, codeRanges } from '../../../elf/code-ranges.js';
-import type { ElfReason } from '../../../elf/elf-file.js';
+import type { ElfFile, ElfReason } from '../../../elf/elf-file.js';
 import { readElf } from '../../../elf/elf-file.js';
 import type { ReadelfRow } from './readelf-rows.js';
 import { readelfRows } from './readelf-rows.js';
@@ -28,8 +27,8 @@ export interface Comparison {
 }
 
 export interface LoadedTable {
+  readonly file: ElfFile;
   readonly table: UnwindTable;
-  readonly code: readonly CodeRange[];
 }
 
 /** The table of a file, or why it has none. */
@@ -40,13 +39,14 @@ export function tableOf(path: string): LoadedTable | { readonly reason: TableRea
     const file = readElf(read);
     if ('reason' in file) return file;
     const table = buildTable(read, file, { maxBytes: maxTableBytes });
-    return 'reason' in table ? table : { table, code: codeRanges(file) };
+    return 'reason' in table ? table : { file, table };
   } finally {
     closeSync(fd);
   }
 }
 
-export async function compareWithReadelf(path: string, { table, code }: LoadedTable): Promise<Comparison> {
+export async function compareWithReadelf(path: string, { file, table }: LoadedTable): Promise<Comparison> {
+  const code = codeRanges(file);
   const result: Comparison = { rows: 0, identical: 0, unloaded: 0, notEncoded: [], wrong: [] };
   for await (const row of readelfRows(path)) {
     if (codeRangeAt(code, row.start) === undefined) {
@@ -60,7 +60,7 @@ export async function compareWithReadelf(path: string, { table, code }: LoadedTa
     else {
       const sentence = `${path} 0x${row.start.toString(16)}: CFA ${row.cfa}, rbp ${row.rbp}, ra ${row.ra}`;
       if (rules.every(({ kind }) => kind === ruleKind.bad)) result.notEncoded.push(sentence);
-      else result.wrong.push(`${sentence}; ours: ${rules.map(describe).join(' ... ')}`);
+      else result.wrong.push(`${sentence}; ours: ${rules.map(ruleText).join(' ... ')}`);
     }
   }
   return result;
@@ -94,10 +94,6 @@ function cfaText({ kind, offset, small }: Rule): string {
       + `DW_OP_lit${small}; DW_OP_ge; DW_OP_lit3; DW_OP_shl; DW_OP_plus`;
     default: return `(kind ${kind})`;
   }
-}
-
-function describe(rule: Rule): string {
-  return `${cfaText(rule)}, rbp ${rule.rbp}${signed(rule.rbpOffset)}`;
 }
 
 function signed(value: number): string {

@@ -38,7 +38,7 @@ async function* interpretedRows(path: string, section: FrameSection): AsyncGener
   const signalCies = new Set<string>();
   let columns: Columns | undefined;
   let pending: (Omit<ReadelfRow, 'end'>) | undefined;
-  for await (const line of sectionLines(path, section, 'frames-interp')) {
+  for await (const lines of sectionLines(path, section, 'frames-interp')) for (const line of lines) {
     const entry = parseHead(line);
     const isRow = /^[0-9a-f]{16} /.test(line) && entry === undefined;
     const address = isRow ? Number.parseInt(line.slice(0, 16), 16) : undefined;
@@ -66,7 +66,7 @@ type Head =
   | { readonly kind: 'FDE'; readonly cie: string; readonly start: number; readonly end: number };
 
 function parseHead(line: string): Head | undefined {
-  const cie = /^([0-9a-f]{8}) [0-9a-f]+ [0-9a-f]+ CIE "(\w*)"/.exec(line) ?? /^([0-9a-f]{8}) [0-9a-f]+ [0-9a-f]+ CIE()$/.exec(line);
+  const cie = /^([0-9a-f]{8}) [0-9a-f]+ [0-9a-f]+ CIE "(\w*)"/.exec(line);
   if (cie !== null) return { kind: 'CIE', offset: cie[1]!, isSignalFrame: cie[2]!.includes('S') };
   const fde = /^[0-9a-f]{8} [0-9a-f]+ [0-9a-f]+ FDE cie=([0-9a-f]+) pc=([0-9a-f]+)\.\.([0-9a-f]+)/.exec(line);
   if (fde === null) return undefined;
@@ -86,7 +86,7 @@ async function readExpressions(path: string, section: FrameSection): Promise<Exp
   const remembered: ExpressionText[] = [];
   let text: ExpressionText = { cfa: undefined, rbp: undefined };
   let address = 0;
-  for await (const line of sectionLines(path, section, 'frames')) {
+  for await (const lines of sectionLines(path, section, 'frames')) for (const line of lines) {
     const head = parseHead(line);
     if (head !== undefined) {
       text = { cfa: undefined, rbp: undefined };
@@ -107,8 +107,8 @@ async function readExpressions(path: string, section: FrameSection): Promise<Exp
   return found;
 }
 
-/** Lines of the one section, of this file alone: readelf would follow links to separate debug files. */
-async function* sectionLines(path: string, section: FrameSection, dump: string): AsyncGenerator<string> {
+/** Lines of the one section, some at a time, of this file alone: readelf would follow links to separate debug files. */
+async function* sectionLines(path: string, section: FrameSection, dump: string): AsyncGenerator<string[]> {
   const child = spawn('readelf', ['-W', `--debug-dump=${dump},no-follow-links`, path], {
     stdio: ['ignore', 'pipe', 'ignore'], env: { ...process.env, LC_ALL: 'C' } });
   child.stdout.setEncoding('latin1');
@@ -117,9 +117,9 @@ async function* sectionLines(path: string, section: FrameSection, dump: string):
   for await (const chunk of child.stdout as AsyncIterable<string>) {
     const lines = (rest + chunk).split('\n');
     rest = lines.pop()!;
-    for (const line of lines) {
+    yield lines.filter((line) => {
       if (line.startsWith('Contents of the ')) isWanted = line.startsWith(`Contents of the ${section} `);
-      if (isWanted) yield line;
-    }
+      return isWanted;
+    });
   }
 }
