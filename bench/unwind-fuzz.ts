@@ -1,5 +1,5 @@
-// npm run fuzz:unwind [-- SECONDS]: unwind tables of broken files, for that long a file (600 s). Go's table needs a Go
-// program: one is built when `go` is installed.
+// npm run fuzz:unwind [-- SECONDS]: unwind tables of broken files, for that long a file (600 s). Go's table
+// needs a Go program: one is built when `go` is installed.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -21,9 +21,15 @@ try {
       worstMs = Math.max(worstMs, cpuMs);
     });
     fc.assert(property, {
-      seed, numRuns: Number.MAX_SAFE_INTEGER, interruptAfterTimeLimit: seconds * 1000, markInterruptAsFailure: false });
+      seed,
+      numRuns: Number.MAX_SAFE_INTEGER,
+      interruptAfterTimeLimit: seconds * 1000,
+      markInterruptAsFailure: false,
+    });
     const rssMb = (process.resourceUsage().maxRSS / 1024).toFixed(0);
-    console.log(`${path}: ${builds} tables, the slowest ${worstMs.toFixed(0)} ms CPU, largest RSS ${rssMb} MB`);
+    console.log(
+      `${path}: ${builds} tables, the slowest ${worstMs.toFixed(0)} ms CPU, largest RSS ${rssMb} MB`,
+    );
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });

@@ -1,6 +1,7 @@
-// The interpreter of call frame instructions: a program of DW_CFA_* becomes, address by address, the rules by which the
-// caller's registers are found. Only the registers that unwinding needs are followed. A hot path: the state is one small
-// Int32Array, nothing is allocated per row. Source: DWARF 5, 6.4; LSB, "DWARF Extensions" for the GNU opcodes.
+// The interpreter of call frame instructions: a program of DW_CFA_* becomes, address by address, the rules by
+// which the caller's registers are found. Only the registers that unwinding needs are followed. A hot path:
+// the state is one small Int32Array, nothing is allocated per row. Source: DWARF 5, 6.4; LSB, "DWARF
+// Extensions" for the GNU opcodes.
 
 import type { DwarfReader } from './dwarf-reader.js';
 
@@ -23,16 +24,16 @@ export const registerRule = {
   valueExpression: 6,
 } as const;
 
-/** **Shape**: [CFA kind, a, b], then per followed register [rule, a, b], in the order given to the interpreter. a and b
- *  are register and offset of the CFA, the operand of a rule, or place and length of an expression in the section's
- *  bytes. Numbers beyond 2^30 in magnitude are cut to it. */
+/** **Shape**: [CFA kind, a, b], then per followed register [rule, a, b], in the order given to the
+ *  interpreter. a and b are register and offset of the CFA, the operand of a rule, or place and length of an
+ *  expression in the section's bytes. Numbers beyond 2^30 in magnitude are cut to it. */
 export type CfiState = Int32Array;
 
 export const cfiStateWords = (followedRegisters: number): number => 3 + 3 * followedRegisters;
 
 export interface CfiVisitor {
-  /** The state holds from this address on. The last of several calls for one address counts; addresses never fall.
-   *  The state is used again: copy what has to stay. */
+  /** The state holds from this address on. The last of several calls for one address counts; addresses never
+   *  fall. The state is used again: copy what has to stay. */
   row(address: number, state: CfiState): void;
 }
 
@@ -41,9 +42,42 @@ export interface CfiProgram {
   readonly dataAlignment: number;
   /** Of DW_CFA_set_loc. */
   readonly pointerEncoding: number;
-  /** The state after the CIE's own instructions, that DW_CFA_restore goes back to; undefined while these run. */
+  /** The state after the CIE's own instructions, which DW_CFA_restore goes back to; undefined before. */
   readonly initial: CfiState | undefined;
 }
+
+/** DW_CFA_*. The first three hold an operand in their lower six bits. */
+const opcode = {
+  advanceLoc: 0x40,
+  offset: 0x80,
+  restore: 0xc0,
+  nop: 0x00,
+  setLoc: 0x01,
+  advanceLoc1: 0x02,
+  advanceLoc2: 0x03,
+  advanceLoc4: 0x04,
+  offsetExtended: 0x05,
+  restoreExtended: 0x06,
+  undefined: 0x07,
+  sameValue: 0x08,
+  register: 0x09,
+  rememberState: 0x0a,
+  restoreState: 0x0b,
+  defCfa: 0x0c,
+  defCfaRegister: 0x0d,
+  defCfaOffset: 0x0e,
+  defCfaExpression: 0x0f,
+  expression: 0x10,
+  offsetExtendedSf: 0x11,
+  defCfaSf: 0x12,
+  defCfaOffsetSf: 0x13,
+  valOffset: 0x14,
+  valOffsetSf: 0x15,
+  valExpression: 0x16,
+  gnuArgsSize: 0x2e,
+  gnuNegativeOffsetExtended: 0x2f,
+} as const;
+const operandBits = 0x3f;
 
 const maxRememberedStates = 64;
 const maxNumber = 2 ** 30;
@@ -63,8 +97,8 @@ export class CfiInterpreter {
     this.#remembered = new Int32Array(maxRememberedStates * this.#state.length);
   }
 
-  /** Runs the program that the reader stands at, up to its limit, for code at [start, end). What cannot be understood
-   *  makes the rest of it `broken`. Returns the last state, valid until the next run. */
+  /** Runs the program that the reader stands at, up to its limit, for code at [start, end). What cannot be
+   *  understood makes the rest of it `broken`. Returns the last state, valid until the next run. */
   run(program: CfiProgram, start: number, end: number, visitor: CfiVisitor): CfiState {
     const reader = this.#reader;
     const state = this.#state;
@@ -73,10 +107,10 @@ export class CfiInterpreter {
     else state.set(program.initial);
     let address = start;
     while (reader.at < reader.limit && !reader.isBroken) {
-      const opcode = reader.u8();
-      const next = this.#nextAddress(opcode, address, program);
+      const code = reader.u8();
+      const next = this.#nextAddress(code, address, program);
       if (next === undefined) {
-        this.#execute(opcode, program);
+        this.#execute(code, program);
         continue;
       }
       if (reader.isBroken || !(next >= address)) break;
@@ -90,44 +124,46 @@ export class CfiInterpreter {
   }
 
   /** Where an instruction that advances leads to; undefined for all others. */
-  #nextAddress(opcode: number, address: number, program: CfiProgram): number | undefined {
+  #nextAddress(code: number, address: number, program: CfiProgram): number | undefined {
     const scale = program.codeAlignment;
-    if (opcode >> 6 === 1) return address + (opcode & 0x3f) * scale;
-    switch (opcode) {
-      case 0x01: return this.#reader.pointer(program.pointerEncoding);
-      case 0x02: return address + this.#reader.u8() * scale;
-      case 0x03: return address + this.#reader.u16() * scale;
-      case 0x04: return address + this.#reader.u32() * scale;
+    if ((code & ~operandBits) === opcode.advanceLoc) return address + (code & operandBits) * scale;
+    switch (code) {
+      case opcode.setLoc: return this.#reader.pointer(program.pointerEncoding);
+      case opcode.advanceLoc1: return address + this.#reader.u8() * scale;
+      case opcode.advanceLoc2: return address + this.#reader.u16() * scale;
+      case opcode.advanceLoc4: return address + this.#reader.u32() * scale;
       default: return undefined;
     }
   }
 
-  #execute(opcode: number, program: CfiProgram): void {
+  #execute(code: number, program: CfiProgram): void {
     const reader = this.#reader;
-    if (opcode >> 6 === 2) return this.#setRule(opcode & 0x3f, registerRule.offset, reader.uleb() * program.dataAlignment);
-    if (opcode >> 6 === 3) return this.#restore(opcode & 0x3f, program);
-    switch (opcode) {
-      case 0x00: return;
-      case 0x05: return this.#setRule(reader.uleb(), registerRule.offset, reader.uleb() * program.dataAlignment);
-      case 0x06: return this.#restore(reader.uleb(), program);
-      case 0x07: return this.#setRule(reader.uleb(), registerRule.undefined, 0);
-      case 0x08: return this.#setRule(reader.uleb(), registerRule.unspecified, 0);
-      case 0x09: return this.#setRule(reader.uleb(), registerRule.register, reader.uleb());
-      case 0x0a: return this.#remember();
-      case 0x0b: return this.#recall();
-      case 0x0c: return this.#setCfa(reader.uleb(), reader.uleb());
-      case 0x0d: return this.#changeCfa(1, reader.uleb());
-      case 0x0e: return this.#changeCfa(2, reader.uleb());
-      case 0x0f: return this.#setExpression(0, cfaKind.expression);
-      case 0x10: return this.#setRegisterExpression(registerRule.expression);
-      case 0x11: return this.#setRule(reader.uleb(), registerRule.offset, reader.sleb() * program.dataAlignment);
-      case 0x12: return this.#setCfa(reader.uleb(), reader.sleb() * program.dataAlignment);
-      case 0x13: return this.#changeCfa(2, reader.sleb() * program.dataAlignment);
-      case 0x14: return this.#setRule(reader.uleb(), registerRule.valueOffset, reader.uleb() * program.dataAlignment);
-      case 0x15: return this.#setRule(reader.uleb(), registerRule.valueOffset, reader.sleb() * program.dataAlignment);
-      case 0x16: return this.#setRegisterExpression(registerRule.valueExpression);
-      case 0x2e: return void reader.uleb(); // GNU_args_size
-      case 0x2f: return this.#setRule(reader.uleb(), registerRule.offset, -reader.uleb() * program.dataAlignment);
+    const scale = program.dataAlignment;
+    const operand = code & operandBits;
+    switch (code > operandBits ? code - operand : code) {
+      case opcode.offset: return this.#setRule(operand, registerRule.offset, reader.uleb() * scale);
+      case opcode.restore: return this.#restore(operand, program);
+      case opcode.nop: return;
+      case opcode.offsetExtended: return this.#setRule(reader.uleb(), registerRule.offset, reader.uleb() * scale);
+      case opcode.restoreExtended: return this.#restore(reader.uleb(), program);
+      case opcode.undefined: return this.#setRule(reader.uleb(), registerRule.undefined, 0);
+      case opcode.sameValue: return this.#setRule(reader.uleb(), registerRule.unspecified, 0);
+      case opcode.register: return this.#setRule(reader.uleb(), registerRule.register, reader.uleb());
+      case opcode.rememberState: return this.#remember();
+      case opcode.restoreState: return this.#recall();
+      case opcode.defCfa: return this.#setCfa(reader.uleb(), reader.uleb());
+      case opcode.defCfaRegister: return this.#changeCfa(1, reader.uleb());
+      case opcode.defCfaOffset: return this.#changeCfa(2, reader.uleb());
+      case opcode.defCfaExpression: return this.#setExpression(0, cfaKind.expression);
+      case opcode.expression: return this.#setRegisterExpression(registerRule.expression);
+      case opcode.offsetExtendedSf: return this.#setRule(reader.uleb(), registerRule.offset, reader.sleb() * scale);
+      case opcode.defCfaSf: return this.#setCfa(reader.uleb(), reader.sleb() * scale);
+      case opcode.defCfaOffsetSf: return this.#changeCfa(2, reader.sleb() * scale);
+      case opcode.valOffset: return this.#setRule(reader.uleb(), registerRule.valueOffset, reader.uleb() * scale);
+      case opcode.valOffsetSf: return this.#setRule(reader.uleb(), registerRule.valueOffset, reader.sleb() * scale);
+      case opcode.valExpression: return this.#setRegisterExpression(registerRule.valueExpression);
+      case opcode.gnuArgsSize: return void reader.uleb();
+      case opcode.gnuNegativeOffsetExtended: return this.#setRule(reader.uleb(), registerRule.offset, -reader.uleb() * scale);
       default: reader.isBroken = true;
     }
   }

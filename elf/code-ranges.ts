@@ -1,5 +1,5 @@
-// Where a file's code is loaded: the extents of its executable segments. What unwind information says of any other place
-// is left out (linkers leave entries of discarded functions behind, at address 0).
+// Where a file's code is loaded: the extents of its executable segments. What unwind information says of any
+// other place is left out (linkers leave entries of discarded functions behind, at address 0).
 
 import type { ElfFile } from './elf-file.js';
 import { segmentType } from './elf-file.js';
@@ -25,7 +25,8 @@ export function codeRangeAt(ranges: readonly CodeRange[], address: number): Code
   return ranges.find(({ start, end }) => address >= start && address < end);
 }
 
-/** The lowest address that the file is loaded at, undefined when it is not. Addresses in tables are relative to it. */
+/** The lowest address that the file is loaded at, undefined when it is not. Addresses in tables are relative
+ *  to it. */
 export function lowestLoadAddress(file: ElfFile): number | undefined {
   const lowest = file.segments
     .filter((s) => s.type === segmentType.load)

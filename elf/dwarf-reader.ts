@@ -1,5 +1,6 @@
-// A place in DWARF bytes that moves as values are read. It never throws: what lies outside of the limit reads as 0 and
-// sets `isBroken`, to be asked once at the end. Source: DWARF 5, 7.6 (LEB128); LSB, "DWARF Extensions" (DW_EH_PE_*).
+// A place in DWARF bytes that moves as values are read. It never throws: what lies outside of the limit reads
+// as 0 and sets `isBroken`, to be asked once at the end. Source: DWARF 5, 7.6 (LEB128); LSB, "DWARF
+// Extensions" (DW_EH_PE_*).
 
 import { readSigned64, viewOf } from './elf-file.js';
 

@@ -1,8 +1,9 @@
-// `.eh_frame`: which code has which call frame instructions. It is found by its section, or by PT_GNU_EH_FRAME where a
-// file has no section headers (the vDSO as it lies in memory). Source: LSB, "Exception Frames".
+// `.eh_frame`: which code has which call frame instructions. It is found by its section, or by
+// PT_GNU_EH_FRAME where a file has no section headers (the vDSO as it lies in memory). Source: LSB,
+// "Exception Frames".
 //
-//   section:  CIE | FDE | FDE | 0 | CIE | FDE ... | 0        a length of 0 ends what one input file of the linker gave:
-//             [u32 length][u32 CIE pointer, 0 in a CIE]...   several occur. FDEs are in no order.
+//   CIE | FDE | FDE | 0 | CIE | FDE ... | 0           a length of 0 ends what one input of the linker gave:
+//         [u32 length][u32 CIE pointer, 0 in a CIE]   several occur. FDEs are in no order.
 
 import type { CodeRange } from './code-ranges.js';
 import { codeRangeAt } from './code-ranges.js';
@@ -27,11 +28,18 @@ interface Cie extends CfiProgram {
   readonly hasAugmentationData: boolean;
 }
 
+interface Entry {
+  start: number;
+  end: number;
+  cie: Cie | undefined;
+}
+
 interface Place {
   readonly offset: number;
   readonly sizeBytes: number;
   readonly address: number;
-  /** A length of 0 is the end once so many FDEs were seen; Infinity where only the size says where the end is. */
+  /** A length of 0 is the end once so many FDEs were seen; Infinity where only the size says where the end
+   *  is. */
   readonly entryCount: number;
 }
 
@@ -42,8 +50,8 @@ export interface EhFrameOptions {
   readonly registers: readonly number[];
 }
 
-/** Reads the section and lists its entries. **Limits**: 32 MB, 2^20 FDEs: beyond it `over-budget`. What the reader gave
- *  is used until the last `interpret`: read nothing else with it in between. */
+/** Reads the section and lists its entries. **Limits**: 32 MB, 2^20 FDEs: beyond it `over-budget`. What the
+ *  reader gave is used until the last `interpret`: read nothing else with it in between. */
 export function readEhFrame(
   read: ReadAt, file: ElfFile, options: EhFrameOptions,
 ): EhFrame | { readonly reason: EhFrameReason } {
@@ -57,11 +65,12 @@ export function readEhFrame(
 
 /** By name, as its type differs between linkers (SHT_PROGBITS, SHT_X86_64_UNWIND). */
 function placeBySection(file: ElfFile): Place | undefined {
-  const section = file.sections.find((s) => s.name === '.eh_frame' && s.type !== sectionType.noBits && s.sizeBytes > 0);
-  return section && { ...section, entryCount: Infinity };
+  const section = file.sections.find((s) => s.name === '.eh_frame' && s.type !== sectionType.noBits);
+  return section && section.sizeBytes > 0 ? { ...section, entryCount: Infinity } : undefined;
 }
 
-/** The header: u8 version, three u8 encodings (pointer, count, table), pointer to .eh_frame, number of FDEs. */
+/** The header: u8 version, three u8 encodings (pointer, count, table), pointer to .eh_frame, number of FDEs.
+ *  */
 function placeByHeader(read: ReadAt, file: ElfFile): Place | undefined {
   const segment = file.segments.find((s) => s.type === segmentType.ehFrame);
   if (segment === undefined) return undefined;
@@ -99,7 +108,7 @@ export class EhFrame {
   readonly #returnRegister: number;
   readonly #cies = new Map<number, Cie | undefined>();
   /** What #readEntry has found last. */
-  readonly #entry: { start: number; end: number; cie: Cie | undefined } = { start: 0, end: 0, cie: undefined };
+  readonly #entry: Entry = { start: 0, end: 0, cie: undefined };
 
   /** Use `readEhFrame`. */
   constructor(reader: DwarfReader, { code, registers }: EhFrameOptions) {
@@ -141,7 +150,8 @@ export class EhFrame {
       } else if (this.#readEntry(at)) {
         seen++;
         const { start, end } = this.#entry;
-        if (end > start && codeRangeAt(this.#code, start) !== undefined && !this.#push(start, at)) return false;
+        const isCode = end > start && codeRangeAt(this.#code, start) !== undefined;
+        if (isCode && !this.#push(start, at)) return false;
       }
       at = next;
     }
@@ -185,7 +195,8 @@ export class EhFrame {
     return cie;
   }
 
-  /** u8 version, augmentation string, alignments, return address register, augmentation data, instructions. */
+  /** u8 version, augmentation string, alignments, return address register, augmentation data, instructions.
+   *  */
   #readCie(at: number): Cie | undefined {
     const reader = this.#reader;
     const end = this.#endOf(at);

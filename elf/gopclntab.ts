@@ -1,9 +1,10 @@
-// Go's own table of functions: how deep the stack is at each instruction, even in stripped binaries. Layouts of Go 1.18
-// and of 1.20 to 1.26, for 64-bit little-endian machines. Source: go1.26 src/runtime/symtab.go (pcHeader, step),
-// runtime2.go (_func), internal/abi/symtab.go.
+// Go's own table of functions: how deep the stack is at each instruction, even in stripped binaries. Layouts
+// of Go 1.18 and of 1.20 to 1.26, for 64-bit little-endian machines. Source: go1.26 src/runtime/symtab.go
+// (pcHeader, step), runtime2.go (_func), internal/abi/symtab.go.
 //
-//   .gopclntab: header | names | cutab | files | pctab | functab, _func ...     pctab: varint pairs (value, pc), both deltas
-//                                                functab[i]: u32 entry, u32 place of _func; entries relative to the text
+//   header | names | cutab | files | pctab | functab | _func ...
+//                                      |       u32 entry, relative to the text, and u32 place of the _func
+//                                      pairs of varints: change of the value, bytes of code that it holds for
 
 import type { CodeRange } from './code-ranges.js';
 import { codeRangeAt } from './code-ranges.js';
@@ -18,7 +19,8 @@ export type GoFrameKind = 'sized' | 'outermost' | 'frame-pointer' | 'signal-retu
 
 export interface GoFrameVisitor {
   begin(start: number, end: number, kind: GoFrameKind): void;
-  /** Of `sized` functions: from this address on so many bytes lie between the stack pointer and the return address. */
+  /** Of `sized` functions: from this address on so many bytes lie between the stack pointer and the return
+   *  address. */
   depth(address: number, stackBytes: number): void;
   end(address: number): void;
 }
@@ -39,8 +41,8 @@ const signalReturn = /^runtime\.sigreturn(__sigaction)?(\.abi0)?$/;
 /** Go's own tracebacks end at the signal handler; what it has interrupted is below it. */
 const signalHandler = /^runtime\.sigtramp(\.abi0)?$/;
 
-/** Reads the table of a Go file. **Limits**: 64 MB, 2^19 functions. What the reader gave is used until the last
- *  `interpret`: read nothing else with it in between. */
+/** Reads the table of a Go file. **Limits**: 64 MB, 2^19 functions. What the reader gave is used until the
+ *  last `interpret`: read nothing else with it in between. */
 export function readGoTable(
   read: ReadAt, file: ElfFile, code: readonly CodeRange[],
 ): GoTable | { readonly reason: GoTableReason } {
@@ -62,8 +64,8 @@ export function readGoTable(
   return new GoTable(bytes, { count, textStart, code, flagAt: magic === magic118 ? 37 : 41 });
 }
 
-/** Since Go 1.26 the header does not say where the text begins, but `.go.module` does: runtime.moduledata, whose first
- *  word is the header's address and whose 23rd is `text`. */
+/** Since Go 1.26 the header does not say where the text begins, but `.go.module` does: runtime.moduledata,
+ *  whose first word is the header's address and whose 23rd is `text`. */
 function textStartOfModule(read: ReadAt, file: ElfFile, table: ElfSection): number | undefined {
   const section = file.sections.find((s) => s.name === '.go.module');
   const bytes = section && read(section.offset, moduleBytes);
@@ -140,7 +142,8 @@ export class GoTable {
     return (flags & flagWritesSp) === 0 ? 'sized' : 'frame-pointer';
   }
 
-  /** Pairs of varints: the depth's change, zigzag, which holds up to the pc's change; the first value is -1. */
+  /** Pairs of varints: the depth's change, zigzag, which holds up to the pc's change; the first value is -1.
+   *  */
   #depths(start: number, end: number, place: number, visitor: GoFrameVisitor): void {
     const reader = this.#reader;
     reader.seek(place, this.#bytes.length);

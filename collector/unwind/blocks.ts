@@ -1,5 +1,5 @@
-// Rows laid out for the kernel: 4 KB blocks that are the values of one array map, a search tree of up to three levels over
-// them. bpf/include/unwind_table.h declares and draws it.
+// Rows laid out for the kernel: 4 KB blocks that are the values of one array map, a search tree of up to
+// three levels over them. bpf/include/unwind_table.h declares and draws it.
 
 export const blockRows = 512;
 export const blockBytes = blockRows * 8;

@@ -1,5 +1,6 @@
-// One ELF file to one unwind table: `.eh_frame`, Go's own table, and rows for the linker's stubs that neither covers. The
-// file is foreign: a broken one gives a wrong or smaller table of itself, bounded in size and time, and nothing else.
+// One ELF file to one unwind table: `.eh_frame`, Go's own table, and rows for the linker's stubs that neither
+// covers. The file is foreign: a broken one gives a wrong or smaller table of itself, bounded in size and
+// time, and nothing else.
 
 import type { CodeRange } from '../../elf/code-ranges.js';
 import { codeRangeAt, codeRanges, lowestLoadAddress } from '../../elf/code-ranges.js';
@@ -15,8 +16,9 @@ import { blockBytes, blockRows, layOutBlocks } from './blocks.js';
 import { Rows } from './rows.js';
 import { x8664 } from './x86-64.js';
 
-/** `unsupported-machine`: no rules for its CPU. `no-code`: nothing executable is loaded. `no-unwind-information`: neither
- *  `.eh_frame` nor a Go table that is known. `over-budget`: the file, or the table, is larger than the limits. */
+/** `unsupported-machine`: no rules for its CPU. `no-code`: nothing executable is loaded.
+ *  `no-unwind-information`: neither `.eh_frame` nor a Go table that is known. `over-budget`: the file, or
+ *  the table, is larger than the limits. */
 export type TableReason = 'unsupported-machine' | 'no-code' | 'no-unwind-information' | 'over-budget';
 
 export interface UnwindTable extends Blocks {
@@ -40,6 +42,8 @@ interface Source {
 
 /** Functions of all sources together, as their numbers are sorted together with their places. */
 const maxFunctions = 2 ** 21;
+/** pcs have 32 bits; the last one marks rows that are not used. */
+const maxSpanBytes = 2 ** 32 - 1;
 /** Stubs that the linker made, which only have call frame information when it is GNU's. */
 const stubSections = new Set(['.plt', '.plt.got', '.plt.sec', '.iplt']);
 const maxStubSections = 16;
@@ -47,8 +51,8 @@ const maxStubSections = 16;
 /** Used again for each file. */
 const rows = new Rows();
 
-/** Builds the table of an ELF file. **Limits**: besides `maxBytes` 2^21 rows and what the parsers allow. `blocks` has a
- *  buffer of its own, which may be transferred. */
+/** Builds the table of an ELF file. **Limits**: besides `maxBytes` 2^21 rows and what the parsers allow.
+ *  `blocks` has a buffer of its own, which may be transferred. */
 export function buildTable(
   read: ReadAt, file: ElfFile, { maxBytes }: TableLimits,
 ): UnwindTable | { readonly reason: TableReason } {
@@ -57,7 +61,7 @@ export function buildTable(
   const code = codeRanges(file);
   const base = lowestLoadAddress(file);
   if (base === undefined || code.length === 0) return { reason: 'no-code' };
-  if (code.some(({ start, end }) => start < base || end - base >= 2 ** 32 - 1)) return { reason: 'over-budget' };
+  if (code.some(({ end }) => end - base >= maxSpanBytes)) return { reason: 'over-budget' };
   const isGo = file.sections.some(({ name }) => name.endsWith('.gopclntab'));
   const frame = readEhFrame(isGo ? copying(read) : read, file, { code, registers: arch.registers });
   const go = readGoTable(read, file, code);
@@ -81,8 +85,9 @@ function copying(read: ReadAt): ReadAt {
   return (position, length) => read(position, length).slice();
 }
 
-/** All functions by ascending address; of those that begin at one address the last source's counts. Places and numbers
- *  are sorted as one: a key is exact below 2^53, and typed arrays sort fastest without a comparison of ours. */
+/** All functions by ascending address; of those that begin at one address the last source's counts. Places
+ *  and numbers are sorted as one: a key is exact below 2^53, and typed arrays sort fastest without a
+ *  comparison of ours. */
 function writeInOrder(sources: readonly Source[], base: number): void {
   const firsts: number[] = [];
   let total = 0;
@@ -92,7 +97,8 @@ function writeInOrder(sources: readonly Source[], base: number): void {
   }
   const order = new Float64Array(total);
   sources.forEach(({ starts }, s) => {
-    for (let i = 0; i < starts.length; i++) order[firsts[s]! + i] = (starts[i]! - base) * maxFunctions + firsts[s]! + i;
+    const first = firsts[s]!;
+    for (let i = 0; i < starts.length; i++) order[first + i] = (starts[i]! - base) * maxFunctions + first + i;
   });
   order.sort();
   for (const key of order) {
@@ -138,7 +144,7 @@ function goSource(table: GoTable, base: number, arch: UnwindArch): Source {
 
 function stubSource(file: ElfFile, code: readonly CodeRange[], base: number, arch: UnwindArch): Source {
   const stubs = file.sections
-    .filter((s) => stubSections.has(s.name) && s.isExecutable && s.sizeBytes > 0 && codeRangeAt(code, s.address))
+    .filter((s) => stubSections.has(s.name) && s.sizeBytes > 0 && codeRangeAt(code, s.address) !== undefined)
     .slice(0, maxStubSections);
   return {
     starts: Float64Array.from(stubs, (s) => s.address),

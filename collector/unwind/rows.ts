@@ -1,5 +1,6 @@
-// Rows of an unwind table as they are found, in ascending order: equal neighbours become one, small gaps between
-// functions are filled. A hot path: two typed arrays, which grow and are used again for the next file.
+// Rows of an unwind table as they are found, in ascending order: equal neighbours become one, small gaps
+// between functions are filled. A hot path: two typed arrays, which grow and are used again for the next
+// file.
 
 /** Padding between functions is below this; what is longer is a gap. */
 const minGapBytes = 16;

@@ -1,8 +1,9 @@
-// Which unwind tables there are, which one to build next and which to give up: bookkeeping only, with no file, map or
-// clock of its own. Files that are hit by samples are built hottest first, as far as the CPU budget goes; where bytes
-// run out, the table that was hit longest ago goes, but none that is still in use: then the new one has to wait.
+// Which unwind tables there are, which one to build next and which to give up: bookkeeping only, with no
+// file, map or clock of its own. Files that are hit by samples are built hottest first, as far as the CPU
+// budget goes; where bytes run out, the table that was hit longest ago goes, but none that is still in use:
+// then the new one has to wait.
 //
-//   want ─▶ waiting ─ next ─▶ building ┬ built ──▶ ready ─ evicted ─▶ forgotten, wanted again by the next sample
+//   want ─▶ waiting ─ next ─▶ building ┬ built ──▶ ready ─ evicted ─▶ forgotten: the next sample wants it anew
 //             ▲                        ├ built, no room ─▶ refused ─┐
 //             └────────────────────────┼────────────── retryMs ─────┘
 //                                      └ failed ─▶ failed, for good: the key stands for the file's content
@@ -40,7 +41,8 @@ export interface FileIdentity {
   readonly sizeBytes: number;
 }
 
-/** The build id, which stands for the content wherever the file lies; else what changes when the file does. */
+/** The build id, which stands for the content wherever the file lies; else what changes when the file does.
+ *  */
 export function tableKey({ buildId, device, inode, mtimeNs, sizeBytes }: FileIdentity): string {
   return buildId !== '' ? buildId : `${device}:${inode}:${mtimeNs}:${sizeBytes}`;
 }
@@ -49,6 +51,15 @@ export type TableState<Table, Reason> =
   | { readonly kind: 'waiting' | 'building' | 'refused' }
   | { readonly kind: 'ready'; readonly table: Table; readonly bytes: number }
   | { readonly kind: 'failed'; readonly reason: Reason };
+
+export interface BuiltTable<Table> {
+  readonly table: Table;
+  /** Of its blocks. */
+  readonly bytes: number;
+  /** What building it has cost. */
+  readonly cpuMs: number;
+  readonly nowMs: number;
+}
 
 interface Entry<Table, Reason> {
   state: TableState<Table, Reason>;
@@ -71,7 +82,8 @@ export interface TableCacheFigures {
   readonly cpuMs: number;
 }
 
-/** `Table` is what the owner needs to free a table, `Reason` why there can be none. Times are ms of one monotonic clock. */
+/** `Table` is what the owner needs to free a table, `Reason` why there can be none. Times are ms of one
+ *  monotonic clock. */
 export class TableCache<Table, Reason> {
   readonly #limits: TableCacheLimits;
   /** In order of their last use: a used one is put at the end. */
@@ -97,7 +109,8 @@ export class TableCache<Table, Reason> {
     };
   }
 
-  /** Samples hit this file: what there is of its table. `undefined` when no more files can be kept track of. */
+  /** Samples hit this file: what there is of its table. `undefined` when no more files can be kept track of.
+   *  */
   want(key: string, nowMs: number, hits = 1): TableState<Table, Reason> | undefined {
     const entry = this.#entries.get(key) ?? this.#newEntry();
     if (entry === undefined) return undefined;
@@ -112,7 +125,8 @@ export class TableCache<Table, Reason> {
     return entry.state;
   }
 
-  /** The file to build now, the hottest; undefined when none waits or the CPU budget is used up. It is then `building`. */
+  /** The file to build now, the hottest; undefined when none waits or the CPU budget is used up. It is then
+   *  `building`. */
   next(nowMs: number): string | undefined {
     const { cpuShare, burstMs } = this.#limits;
     this.#creditMs = Math.min(burstMs, this.#creditMs + Math.max(0, nowMs - this.#creditedMs) * cpuShare);
@@ -128,14 +142,15 @@ export class TableCache<Table, Reason> {
     return best[0];
   }
 
-  /** A table is there. Gives the tables to free: others that were hit longest ago, or this one when there is no room. */
-  built(key: string, { table, bytes }: { table: Table; bytes: number }, times: { cpuMs: number; nowMs: number }): Table[] {
-    const entry = this.#finish(key, times.cpuMs);
-    const victims = this.#victims(this.#bytes + bytes - this.#limits.maxBytes, times.nowMs);
+  /** A table is there. Gives the tables to free: others that were hit longest ago, or this one when there is
+   *  no room. */
+  built(key: string, { table, bytes, cpuMs, nowMs }: BuiltTable<Table>): Table[] {
+    const entry = this.#finish(key, cpuMs);
+    const victims = this.#victims(this.#bytes + bytes - this.#limits.maxBytes, nowMs);
     if (victims === undefined) {
       this.#counters.refused++;
       entry.state = { kind: 'refused' };
-      entry.refusedMs = times.nowMs;
+      entry.refusedMs = nowMs;
       return [table];
     }
     const freed = victims.map((victim) => this.#remove(victim)!);
@@ -154,7 +169,7 @@ export class TableCache<Table, Reason> {
 
   #finish(key: string, cpuMs: number): Entry<Table, Reason> {
     const entry = this.#entries.get(key);
-    if (entry?.state.kind !== 'building') throw new Error(`table ${key} was finished without having been begun`);
+    if (entry?.state.kind !== 'building') throw new Error(`table ${key} was not being built`);
     this.#creditMs -= cpuMs;
     this.#counters.cpuMs += cpuMs;
     return entry;
@@ -184,7 +199,7 @@ export class TableCache<Table, Reason> {
   /** Where all places are taken, the file without a table that was used longest ago is forgotten. */
   #newEntry(): Entry<Table, Reason> | undefined {
     if (this.#entries.size >= this.#limits.maxFiles) {
-      const oldest = [...this.#entries].find(([, { state }]) => state.kind !== 'ready' && state.kind !== 'building');
+      const oldest = [...this.#entries].find(([, { state }]) => !['ready', 'building'].includes(state.kind));
       if (oldest === undefined) {
         this.#counters.untracked++;
         return undefined;

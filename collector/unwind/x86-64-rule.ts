@@ -22,7 +22,8 @@ export interface Rule {
   readonly kind: number;
   /** Bytes; of `rsp` and `rbp` 0 to 512 KB, else up to 16 KB either way. */
   readonly offset: number;
-  /** What is added to a dereferenced CFA in bytes, a register's number, or the place in a PLT entry; 0 elsewhere. */
+  /** What is added to a dereferenced CFA in bytes, a register's number, or the place in a PLT entry; 0
+   *  elsewhere. */
   readonly small: number;
   /** One of `rbpRule`. */
   readonly rbp: number;
@@ -60,14 +61,15 @@ function isDeref(kind: number): boolean {
 }
 
 const registerNames = [
-  'rax', 'rdx', 'rcx', 'rbx', 'rsi', 'rdi', 'rbp', 'rsp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
+  'rax', 'rdx', 'rcx', 'rbx', 'rsi', 'rdi', 'rbp', 'rsp',
+  'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15',
 ] as const;
 
 /** For people: `CFA rsp+16, rbp at CFA-16`. */
 export function ruleText(rule: Rule): string {
-  const saved = [
-    '', `, rbp at CFA${signed(rule.rbpOffset)}`, `, rbp at rbp${signed(rule.rbpOffset)}`, ', rbp lost'][rule.rbp]!;
   const { offset, small } = rule;
+  const at = signed(rule.rbpOffset);
+  const saved = ['', `, rbp at CFA${at}`, `, rbp at rbp${at}`, ', rbp lost'][rule.rbp]!;
   switch (rule.kind) {
     case ruleKind.none: return 'nothing known';
     case ruleKind.rsp: return `CFA rsp${signed(offset)}${saved}`;
@@ -75,7 +77,7 @@ export function ruleText(rule: Rule): string {
     case ruleKind.rspDeref: return `CFA *(rsp${signed(offset)})+${small}${saved}`;
     case ruleKind.rbpDeref: return `CFA *(rbp${signed(offset)})+${small}${saved}`;
     case ruleKind.register: return `CFA ${registerNames[small]}${signed(offset)}${saved}`;
-    case ruleKind.raRegister: return `CFA rsp${signed(offset)}, return address in ${registerNames[small]}${saved}`;
+    case ruleKind.raRegister: return `CFA rsp${signed(offset)}${saved}, return address in ${registerNames[small]}`;
     case ruleKind.plt: return `CFA rsp+8, +16 from byte ${small} of a PLT entry`;
     case ruleKind.signal: return 'signal frame';
     case ruleKind.stop: return 'outermost frame';

@@ -57,8 +57,8 @@ function ruleOf(state: CfiState, section: Uint8Array): number | undefined {
   return encode(ruleKind.register, b, a, saved);
 }
 
-function encode(kind: number, offset: number, small: number, { rbp, rbpOffset }: SavedRbp): number | undefined {
-  return encodeRule({ kind, offset, small, rbp, rbpOffset });
+function encode(kind: number, offset: number, small: number, saved: SavedRbp): number | undefined {
+  return encodeRule({ kind, offset, small, rbp: saved.rbp, rbpOffset: saved.rbpOffset });
 }
 
 type SavedRbp = Pick<Rule, 'rbp' | 'rbpOffset'>;
@@ -92,12 +92,15 @@ const opDeref = 0x06;
 const opPlusConstant = 0x23;
 
 /** What gcc writes for a realigned stack, assembly for a saved rsp, and linkers for `.plt`. */
-function expressionRule(section: Uint8Array, at: number, length: number, saved: SavedRbp): number | undefined {
-  if (length === pltExpression.length && pltExpression.every((byte, i) => byte < 0 || byte === section[at + i])) {
+function expressionRule(
+  section: Uint8Array, at: number, length: number, saved: SavedRbp,
+): number | undefined {
+  const isPlt = pltExpression.every((byte, i) => byte < 0 || byte === section[at + i]);
+  if (isPlt && length === pltExpression.length) {
     return encode(ruleKind.plt, 0, section[at + 6]! - literal0, saved);
   }
   const base = readBase(section, at, length);
-  if (base === undefined || base.rest === 0 || (base.register !== rspRegister && base.register !== rbpRegister)) return undefined;
+  if (base?.register !== rspRegister && base?.register !== rbpRegister) return undefined;
   const reader = new DwarfReader(section, 0);
   reader.seek(at + length - base.rest, at + length);
   if (reader.u8() !== opDeref) return undefined;

@@ -1,4 +1,5 @@
-// Makes Go function tables from a description, in the layouts of Go 1.18, 1.20 and 1.26, so that no Go is needed.
+// Makes Go function tables from a description, in the layouts of Go 1.18, 1.20 and 1.26, so that no Go is
+// needed.
 
 import type { ElfFile, ElfSection } from '../../elf/elf-file.js';
 
@@ -16,19 +17,37 @@ export const goTextStart = 0x401000;
 const tableAddress = 0x500000;
 
 /** A file that is nothing but the table, and the bytes that its offsets refer to. */
-export function buildGoFile(version: GoVersion, functions: readonly GoFunction[]): { file: ElfFile; bytes: Uint8Array } {
+export function buildGoFile(
+  version: GoVersion,
+  functions: readonly GoFunction[],
+): { file: ElfFile; bytes: Uint8Array } {
   const table = buildTable(version, functions);
   const module = Buffer.alloc(256);
   module.writeBigUInt64LE(BigInt(tableAddress), 0);
   module.writeBigUInt64LE(BigInt(goTextStart), 22 * 8);
   const textBytes = functions.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
-  const section = (name: string, offset: number, sizeBytes: number, address: number): ElfSection => (
-    { name, type: 1, isExecutable: false, address, offset, sizeBytes, link: 0 });
+  const section = (name: string, offset: number, sizeBytes: number, address: number): ElfSection => ({
+    name,
+    type: 1,
+    isExecutable: false,
+    address,
+    offset,
+    sizeBytes,
+    link: 0,
+  });
   const file: ElfFile = {
     machine: 62,
-    segments: [{
-      type: 1, isExecutable: true, offset: 0x1000, address: goTextStart, fileSizeBytes: textBytes,
-      memorySizeBytes: textBytes, alignment: 4096 }],
+    segments: [
+      {
+        type: 1,
+        isExecutable: true,
+        offset: 0x1000,
+        address: goTextStart,
+        fileSizeBytes: textBytes,
+        memorySizeBytes: textBytes,
+        alignment: 4096,
+      },
+    ],
     sections: [
       section('.gopclntab', 0, table.length, tableAddress),
       ...(version === '1.26' ? [section('.go.module', table.length, module.length, 0x600000)] : []),
@@ -49,8 +68,9 @@ function buildTable(version: GoVersion, functions: readonly GoFunction[]): Buffe
   header.writeUInt8(1, 6);
   header.writeUInt8(8, 7);
   const textStart = version === '1.26' ? 0 : goTextStart;
-  [functions.length, 1, textStart, namesAt, 0, 0, pctabAt, functionsAt]
-    .forEach((value, i) => header.writeBigUInt64LE(BigInt(value), 8 + i * 8));
+  [functions.length, 1, textStart, namesAt, 0, 0, pctabAt, functionsAt].forEach((value, i) =>
+    header.writeBigUInt64LE(BigInt(value), 8 + i * 8),
+  );
   const structBytes = version === '1.18' ? 40 : 44;
   const functab = Buffer.alloc((functions.length + 1) * 8);
   const structs = functions.map(({ flags, sizeBytes }, i) => {

@@ -1,4 +1,5 @@
-// What each call frame instruction becomes, from assembly that says which; where the information may stand in a file.
+// What each call frame instruction becomes, from assembly that says which; where the information may stand in
+// a file.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -93,7 +94,10 @@ before(() => {
 
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-function build(bytes: Uint8Array, change: (file: ElfFile) => ElfFile = (file) => file): UnwindTable | { reason: TableReason } {
+function build(
+  bytes: Uint8Array,
+  change: (file: ElfFile) => ElfFile = (file) => file,
+): UnwindTable | { reason: TableReason } {
   const file = readElf(readerOf(bytes));
   assert.ok(!('reason' in file));
   return buildTable(readerOf(bytes), change(file), defaultFileLimits);
@@ -107,7 +111,10 @@ function tableFor(bytes: Uint8Array, change?: (file: ElfFile) => ElfFile): Unwin
 
 /** Addresses of the labels, as nm prints them. */
 function labels(): Map<string, number> {
-  const lines = execFileSync('nm', [path], { encoding: 'utf8' }).trim().split('\n').map((line) => line.split(' '));
+  const lines = execFileSync('nm', [path], { encoding: 'utf8' })
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' '));
   return new Map(lines.map(([address, , name]) => [name!, Number.parseInt(address!, 16)]));
 }
 
@@ -120,31 +127,59 @@ test('instructions become rules', () => {
   const table = tableFor(readFileSync(path));
   const every16 = [0, 16, 32, 48, 64, 79];
   assert.deepEqual(rulesOf(table, 'framed', every16), [
-    'CFA rsp+8', 'CFA rsp+16, rbp at CFA-16', 'CFA rbp+16, rbp at CFA-16', 'CFA rsp+8',
-    'CFA rbp+16, rbp at CFA-16', 'CFA rbp+16, rbp at CFA-16']);
+    'CFA rsp+8',
+    'CFA rsp+16, rbp at CFA-16',
+    'CFA rbp+16, rbp at CFA-16',
+    'CFA rsp+8',
+    'CFA rbp+16, rbp at CFA-16',
+    'CFA rbp+16, rbp at CFA-16',
+  ]);
   assert.deepEqual(rulesOf(table, 'realigned', every16.slice(0, 4)), [
-    'CFA rsp+8', 'CFA *(rbp-8)+0, rbp at rbp+0', 'CFA *(rsp+24)+8', 'CFA r10+0']);
+    'CFA rsp+8',
+    'CFA *(rbp-8)+0, rbp at rbp+0',
+    'CFA *(rsp+24)+8',
+    'CFA r10+0',
+  ]);
   assert.deepEqual(rulesOf(table, 'fork_like', [15, 16]), ['CFA rsp+8', 'CFA rsp+0, return address in rdi']);
-  assert.deepEqual(rulesOf(table, 'outermost', [0, 15, 127]), ['outermost frame', 'outermost frame', 'nothing known']);
+  assert.deepEqual(rulesOf(table, 'outermost', [0, 15, 127]), [
+    'outermost frame',
+    'outermost frame',
+    'nothing known',
+  ]);
   assert.deepEqual(rulesOf(table, 'restorer', [0, 15]), ['signal frame', 'signal frame']);
   assert.deepEqual(rulesOf(table, 'unusual', every16), [
-    'CFA rsp+8', 'cannot be expressed', 'cannot be expressed', 'CFA rsp+16, rbp lost', 'cannot be expressed',
-    'cannot be expressed']);
+    'CFA rsp+8',
+    'cannot be expressed',
+    'cannot be expressed',
+    'CFA rsp+16, rbp lost',
+    'cannot be expressed',
+    'cannot be expressed',
+  ]);
   assert.deepEqual(rulesOf(table, 'lengthy', [299, 300, 70_299, 70_300]), [
-    'CFA rsp+8', 'CFA rsp+24', 'CFA rsp+24', 'CFA rsp+32']);
+    'CFA rsp+8',
+    'CFA rsp+24',
+    'CFA rsp+24',
+    'CFA rsp+32',
+  ]);
 });
 
 test('code of the linker without information has just been called', () => {
-  const stubs = (readElf(readerOf(readFileSync(path))) as ElfFile).sections.find((s) => s.name === '.plt.sec')!;
+  const stubs = (readElf(readerOf(readFileSync(path))) as ElfFile).sections.find(
+    (s) => s.name === '.plt.sec',
+  )!;
   const table = tableFor(readFileSync(path));
-  const rules = [0, 31].map((offset) => ruleText(decodeRule(findRule(table, stubs.address + offset - table.base))));
+  const rules = [0, 31].map((offset) =>
+    ruleText(decodeRule(findRule(table, stubs.address + offset - table.base))),
+  );
   assert.deepEqual(rules, ['CFA rsp+8', 'CFA rsp+8']);
 });
 
 test('without section headers the program header leads to the same functions', () => {
   const bytes = readFileSync(path);
   const withSections = tableFor(bytes, (file) => ({
-    ...file, sections: file.sections.filter((s) => s.name === '.eh_frame') }));
+    ...file,
+    sections: file.sections.filter((s) => s.name === '.eh_frame'),
+  }));
   bytes.writeBigUInt64LE(0n, 40);
   bytes.writeUInt16LE(0, 60);
   assert.deepEqual(tableFor(bytes), withSections);
@@ -154,25 +189,49 @@ test('a terminator in front of the entries, and an unusual section type, change 
   const bytes = readFileSync(path);
   const table = tableFor(bytes);
   // Four bytes earlier: what lies before the section is zero after this.
-  const changed = tableFor(bytes, (file) => ({ ...file, sections: file.sections.map((section) => {
-    if (section.name !== '.eh_frame') return section;
-    bytes.fill(0, section.offset - 4, section.offset);
-    const { address, offset, sizeBytes } = section;
-    return { ...section, type: 0x70000001, address: address - 4, offset: offset - 4, sizeBytes: sizeBytes + 4 };
-  }) }));
+  const changed = tableFor(bytes, (file) => ({
+    ...file,
+    sections: file.sections.map((section) => {
+      if (section.name !== '.eh_frame') return section;
+      bytes.fill(0, section.offset - 4, section.offset);
+      const { address, offset, sizeBytes } = section;
+      return {
+        ...section,
+        type: 0x70000001,
+        address: address - 4,
+        offset: offset - 4,
+        sizeBytes: sizeBytes + 4,
+      };
+    }),
+  }));
   assert.deepEqual(changed, table);
 });
 
 test('what has no table has a reason', () => {
   const bytes = readFileSync(path);
   const reasonFor = (change: (file: ElfFile) => ElfFile): string => JSON.stringify(build(bytes, change));
-  assert.match(reasonFor((file) => ({ ...file, machine: 183 })), /unsupported-machine/);
-  assert.match(reasonFor((file) => ({ ...file, segments: [] })), /no-code/);
-  assert.match(reasonFor((file) => ({ ...file, sections: [], segments: file.segments.filter((s) => s.type === 1) })),
-    /no-unwind-information/);
-  assert.match(reasonFor((file) => ({ ...file, segments: file.segments.map((s) => ({ ...s, fileSizeBytes: 2 ** 33 })) })),
-    /over-budget/);
-  assert.deepEqual(buildTable(readerOf(bytes), readElf(readerOf(bytes)) as ElfFile, { maxBytes: 4095 }), { reason: 'over-budget' });
+  assert.match(
+    reasonFor((file) => ({ ...file, machine: 183 })),
+    /unsupported-machine/,
+  );
+  assert.match(
+    reasonFor((file) => ({ ...file, segments: [] })),
+    /no-code/,
+  );
+  assert.match(
+    reasonFor((file) => ({ ...file, sections: [], segments: file.segments.filter((s) => s.type === 1) })),
+    /no-unwind-information/,
+  );
+  assert.match(
+    reasonFor((file) => ({
+      ...file,
+      segments: file.segments.map((s) => ({ ...s, fileSizeBytes: 2 ** 33 })),
+    })),
+    /over-budget/,
+  );
+  assert.deepEqual(buildTable(readerOf(bytes), readElf(readerOf(bytes)) as ElfFile, { maxBytes: 4095 }), {
+    reason: 'over-budget',
+  });
 });
 
 test("the kernel's own code in this process, the vDSO, has a table that readelf agrees with", async () => {

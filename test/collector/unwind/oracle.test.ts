@@ -7,10 +7,16 @@ import { loadedFile } from '../../elf/files.js';
 import { compareWithReadelf, tableOf } from './oracle.js';
 
 const files = [
-  loadedFile('libc.so'), loadedFile('ld-linux'), loadedFile('libstdc++'), loadedFile('libgcc_s'),
-  ...['bash', 'perl', 'python3', 'openssl', 'rg'].map((name) => `/usr/bin/${name}`), '/usr/sbin/ldconfig',
+  loadedFile('libc.so'),
+  loadedFile('ld-linux'),
+  loadedFile('libstdc++'),
+  loadedFile('libgcc_s'),
+  ...['bash', 'perl', 'python3', 'openssl', 'rg'].map((name) => `/usr/bin/${name}`),
+  '/usr/sbin/ldconfig',
   '/usr/lib/x86_64-linux-gnu/libcrypto.so.3',
-].filter((path) => existsSync(path)).map((path) => realpathSync(path));
+]
+  .filter((path) => existsSync(path))
+  .map((path) => realpathSync(path));
 
 for (const path of new Set(files)) {
   test(`${path} unwinds as readelf says`, async () => {

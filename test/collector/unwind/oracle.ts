@@ -54,7 +54,9 @@ export async function compareWithReadelf(path: string, { file, table }: LoadedTa
       continue;
     }
     result.rows++;
-    const rules = [row.start, row.end - 1].map((address) => decodeRule(findRule(table, address - table.base)));
+    const rules = [row.start, row.end - 1].map((address) =>
+      decodeRule(findRule(table, address - table.base)),
+    );
     const isEqual = rules.every((rule) => isSame(row, rule));
     if (isEqual) result.identical++;
     else {
@@ -66,33 +68,65 @@ export async function compareWithReadelf(path: string, { file, table }: LoadedTa
   return result;
 }
 
-const registers = ['rax', 'rdx', 'rcx', 'rbx', 'rsi', 'rdi', 'rbp', 'rsp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const registers = [
+  'rax',
+  'rdx',
+  'rcx',
+  'rbx',
+  'rsi',
+  'rdi',
+  'rbp',
+  'rsp',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 
 /** `u` of rbp is both undefined and never mentioned: readelf does not tell. */
 function isSame(row: ReadelfRow, rule: Rule): boolean {
-  if (row.isSignalFrame || rule.kind === ruleKind.signal) return row.isSignalFrame && rule.kind === ruleKind.signal;
+  if (row.isSignalFrame || rule.kind === ruleKind.signal)
+    return row.isSignalFrame && rule.kind === ruleKind.signal;
   if (row.ra === 'u' || rule.kind === ruleKind.stop) return row.ra === 'u' && rule.kind === ruleKind.stop;
   if (row.cfa !== cfaText(rule)) return false;
   if (row.ra !== (rule.kind === ruleKind.raRegister ? registers[rule.small] : 'c-8')) return false;
   switch (rule.rbp) {
-    case rbpRule.same: return row.rbp === 'u' || row.rbp === 's';
-    case rbpRule.cfa: return row.rbp === `c${signed(rule.rbpOffset)}`;
-    case rbpRule.rbp: return row.rbp === `DW_OP_breg6 (rbp): ${rule.rbpOffset}`;
-    default: return row.rbp === 'u';
+    case rbpRule.same:
+      return row.rbp === 'u' || row.rbp === 's';
+    case rbpRule.cfa:
+      return row.rbp === `c${signed(rule.rbpOffset)}`;
+    case rbpRule.rbp:
+      return row.rbp === `DW_OP_breg6 (rbp): ${rule.rbpOffset}`;
+    default:
+      return row.rbp === 'u';
   }
 }
 
 function cfaText({ kind, offset, small }: Rule): string {
   const added = small === 0 ? '' : `; DW_OP_plus_uconst: ${small}`;
   switch (kind) {
-    case ruleKind.rsp: case ruleKind.raRegister: return `rsp${signed(offset)}`;
-    case ruleKind.rbp: return `rbp${signed(offset)}`;
-    case ruleKind.register: return `${registers[small]}${signed(offset)}`;
-    case ruleKind.rspDeref: return `DW_OP_breg7 (rsp): ${offset}; DW_OP_deref${added}`;
-    case ruleKind.rbpDeref: return `DW_OP_breg6 (rbp): ${offset}; DW_OP_deref${added}`;
-    case ruleKind.plt: return 'DW_OP_breg7 (rsp): 8; DW_OP_breg16 (rip): 0; DW_OP_lit15; DW_OP_and; '
-      + `DW_OP_lit${small}; DW_OP_ge; DW_OP_lit3; DW_OP_shl; DW_OP_plus`;
-    default: return `(kind ${kind})`;
+    case ruleKind.rsp:
+    case ruleKind.raRegister:
+      return `rsp${signed(offset)}`;
+    case ruleKind.rbp:
+      return `rbp${signed(offset)}`;
+    case ruleKind.register:
+      return `${registers[small]}${signed(offset)}`;
+    case ruleKind.rspDeref:
+      return `DW_OP_breg7 (rsp): ${offset}; DW_OP_deref${added}`;
+    case ruleKind.rbpDeref:
+      return `DW_OP_breg6 (rbp): ${offset}; DW_OP_deref${added}`;
+    case ruleKind.plt:
+      return (
+        'DW_OP_breg7 (rsp): 8; DW_OP_breg16 (rip): 0; DW_OP_lit15; DW_OP_and; ' +
+        `DW_OP_lit${small}; DW_OP_ge; DW_OP_lit3; DW_OP_shl; DW_OP_plus`
+      );
+    default:
+      return `(kind ${kind})`;
   }
 }
 

@@ -1,5 +1,5 @@
-// A model of the kernel's step() on registers and memory: what a rule does, in plain words, so that tables can be walked
-// without a kernel. Addresses are Numbers, exact below 2^53.
+// A model of the kernel's step() on registers and memory: what a rule does, in plain words, so that tables
+// can be walked without a kernel. Addresses are Numbers, exact below 2^53.
 
 import { findRule } from '../../../collector/unwind/blocks.js';
 import type { UnwindTable } from '../../../collector/unwind/build-table.js';
@@ -34,7 +34,11 @@ const gregsOffset = 40;
 const gregsRegisters = [8, 9, 10, 11, 12, 13, 14, 15, 5, 4, 6, 3, 1, 0, 2, 7];
 
 /** pcs, leaf first, and why the stack ends. */
-export function walk(start: Registers, memory: Memory, mappings: readonly Mapping[]): { pcs: number[]; end: StackEnd } {
+export function walk(
+  start: Registers,
+  memory: Memory,
+  mappings: readonly Mapping[],
+): { pcs: number[]; end: StackEnd } {
   const pcs: number[] = [];
   let registers = start;
   while (pcs.length < maxFrames) {
@@ -47,7 +51,11 @@ export function walk(start: Registers, memory: Memory, mappings: readonly Mappin
 }
 
 /** The caller's registers, or why there are none. */
-export function step(registers: Registers, memory: Memory, mappings: readonly Mapping[]): Registers | StackEnd {
+export function step(
+  registers: Registers,
+  memory: Memory,
+  mappings: readonly Mapping[],
+): Registers | StackEnd {
   const { pc, values, isLeaf } = registers;
   const key = isLeaf ? pc : pc - 1;
   const mapping = mappings.find(({ start, end }) => key >= start && key < end);
@@ -57,17 +65,35 @@ export function step(registers: Registers, memory: Memory, mappings: readonly Ma
   const load = (address: number): number => memory(address) ?? NaN;
   let cfa: number;
   switch (rule.kind) {
-    case ruleKind.none: return 'gap';
-    case ruleKind.bad: return 'bad-rule';
-    case ruleKind.stop: return 'complete';
-    case ruleKind.signal: return afterSignal(at(rsp), memory);
-    case ruleKind.rsp: case ruleKind.raRegister: cfa = at(rsp) + rule.offset; break;
-    case ruleKind.rbp: cfa = at(rbp) + rule.offset; break;
-    case ruleKind.rspDeref: cfa = load(at(rsp) + rule.offset) + rule.small; break;
-    case ruleKind.rbpDeref: cfa = load(at(rbp) + rule.offset) + rule.small; break;
-    case ruleKind.register: cfa = at(rule.small) + rule.offset; break;
-    case ruleKind.plt: cfa = at(rsp) + 8 + (key % 16 >= rule.small ? 8 : 0); break;
-    default: cfa = at(rbp) + 16;
+    case ruleKind.none:
+      return 'gap';
+    case ruleKind.bad:
+      return 'bad-rule';
+    case ruleKind.stop:
+      return 'complete';
+    case ruleKind.signal:
+      return afterSignal(at(rsp), memory);
+    case ruleKind.rsp:
+    case ruleKind.raRegister:
+      cfa = at(rsp) + rule.offset;
+      break;
+    case ruleKind.rbp:
+      cfa = at(rbp) + rule.offset;
+      break;
+    case ruleKind.rspDeref:
+      cfa = load(at(rsp) + rule.offset) + rule.small;
+      break;
+    case ruleKind.rbpDeref:
+      cfa = load(at(rbp) + rule.offset) + rule.small;
+      break;
+    case ruleKind.register:
+      cfa = at(rule.small) + rule.offset;
+      break;
+    case ruleKind.plt:
+      cfa = at(rsp) + 8 + (key % 16 >= rule.small ? 8 : 0);
+      break;
+    default:
+      cfa = at(rbp) + 16;
   }
   const nextPc = rule.kind === ruleKind.raRegister ? at(rule.small) : load(cfa - 8);
   if (Number.isNaN(nextPc)) return 'read-fault';
@@ -82,7 +108,9 @@ export function step(registers: Registers, memory: Memory, mappings: readonly Ma
 
 function afterSignal(ucontext: number, memory: Memory): Registers | StackEnd {
   const values: (number | undefined)[] = [];
-  gregsRegisters.forEach((register, i) => { values[register] = memory(ucontext + gregsOffset + i * 8); });
+  gregsRegisters.forEach((register, i) => {
+    values[register] = memory(ucontext + gregsOffset + i * 8);
+  });
   const pc = memory(ucontext + gregsOffset + gregsRegisters.length * 8);
   return pc === undefined ? 'read-fault' : { pc, values, isLeaf: true };
 }

@@ -16,13 +16,19 @@ function cacheOf(limits: Partial<TableCacheLimits> = {}): TableCache<string, str
 function build(cache: TableCache<string, string>, key: string, bytes: number, nowMs: number): string[] {
   cache.want(key, nowMs);
   assert.equal(cache.next(nowMs), key);
-  return cache.built(key, { table: key, bytes }, { cpuMs: 0, nowMs });
+  return cache.built(key, { table: key, bytes, cpuMs: 0, nowMs });
 }
 
 test('a file is known by its build id, else by what changes with it', () => {
   const file = { buildId: '', device: 1, inode: 2, mtimeNs: 3n, sizeBytes: 4 };
   assert.equal(tableKey({ ...file, buildId: 'ab' }), tableKey({ ...file, buildId: 'ab', inode: 9 }));
-  const keys = [file, { ...file, device: 9 }, { ...file, inode: 9 }, { ...file, mtimeNs: 9n }, { ...file, sizeBytes: 9 }].map(tableKey);
+  const keys = [
+    file,
+    { ...file, device: 9 },
+    { ...file, inode: 9 },
+    { ...file, mtimeNs: 9n },
+    { ...file, sizeBytes: 9 },
+  ].map(tableKey);
   assert.equal(new Set(keys).size, keys.length);
 });
 
@@ -34,7 +40,7 @@ test('the hottest file is built first, each once', () => {
   assert.equal(cache.want('hot', 1)?.kind, 'building');
   assert.equal(cache.next(1), 'cold');
   assert.equal(cache.next(1), undefined);
-  assert.deepEqual(cache.built('hot', { table: 'T', bytes: 10 }, { cpuMs: 1, nowMs: 1 }), []);
+  assert.deepEqual(cache.built('hot', { table: 'T', bytes: 10, cpuMs: 1, nowMs: 1 }), []);
   assert.deepEqual(cache.want('hot', 2), { kind: 'ready', table: 'T', bytes: 10 });
   cache.failed('cold', 'no-unwind-information', 1);
   assert.deepEqual(cache.want('cold', 2), { kind: 'failed', reason: 'no-unwind-information' });
@@ -62,7 +68,7 @@ test('what is in use stays: a new table without room is refused and tried again 
   assert.equal(cache.want('b', 5400)?.kind, 'refused');
   assert.equal(cache.want('b', 5500)?.kind, 'waiting');
   assert.equal(cache.next(5500), 'b');
-  assert.deepEqual(cache.built('b', { table: 'b', bytes: 60 }, { cpuMs: 0, nowMs: 5500 }), ['a']);
+  assert.deepEqual(cache.built('b', { table: 'b', bytes: 60, cpuMs: 0, nowMs: 5500 }), ['a']);
   assert.equal(cache.figures.refused, 1);
 });
 
@@ -91,23 +97,30 @@ test('files beyond the limit push out those without a table', () => {
 });
 
 test('bytes are those of the tables that are there, and never too many', () => {
-  const actions = fc.array(fc.record({
-    key: fc.integer({ min: 0, max: 12 }), bytes: fc.integer({ min: 1, max: 60 }), waitMs: fc.integer({ min: 0, max: 4000 }),
-  }), { maxLength: 60 });
-  fc.assert(fc.property(actions, (list) => {
-    const cache = cacheOf({ maxBytes: 100, maxFiles: 8, minIdleMs: 1000, burstMs: 1e9 });
-    const held = new Map<string, number>();
-    let nowMs = 0;
-    for (const { key, bytes, waitMs } of list) {
-      nowMs += waitMs;
-      cache.want(`${key}`, nowMs);
-      const next = cache.next(nowMs);
-      if (next === undefined) continue;
-      held.set(next, bytes);
-      for (const freed of cache.built(next, { table: next, bytes }, { cpuMs: 1, nowMs })) held.delete(freed);
-      const sum = [...held.values()].reduce((a, b) => a + b, 0);
-      assert.deepEqual([cache.figures.bytes, cache.figures.tables], [sum, held.size]);
-      assert.ok(sum <= 100);
-    }
-  }));
+  const actions = fc.array(
+    fc.record({
+      key: fc.integer({ min: 0, max: 12 }),
+      bytes: fc.integer({ min: 1, max: 60 }),
+      waitMs: fc.integer({ min: 0, max: 4000 }),
+    }),
+    { maxLength: 60 },
+  );
+  fc.assert(
+    fc.property(actions, (list) => {
+      const cache = cacheOf({ maxBytes: 100, maxFiles: 8, minIdleMs: 1000, burstMs: 1e9 });
+      const held = new Map<string, number>();
+      let nowMs = 0;
+      for (const { key, bytes, waitMs } of list) {
+        nowMs += waitMs;
+        cache.want(`${key}`, nowMs);
+        const next = cache.next(nowMs);
+        if (next === undefined) continue;
+        held.set(next, bytes);
+        for (const freed of cache.built(next, { table: next, bytes, cpuMs: 1, nowMs })) held.delete(freed);
+        const sum = [...held.values()].reduce((a, b) => a + b, 0);
+        assert.deepEqual([cache.figures.bytes, cache.figures.tables], [sum, held.size]);
+        assert.ok(sum <= 100);
+      }
+    }),
+  );
 });

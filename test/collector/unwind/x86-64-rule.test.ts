@@ -23,11 +23,15 @@ function enumOf(header: string, name: string): Map<string, number> {
   return values;
 }
 
-const camelCase = (constant: string): string => constant.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
+const camelCase = (constant: string): string =>
+  constant.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
 
 function named(values: Map<string, number>, prefix: string): Record<string, number> {
-  return Object.fromEntries([...values].filter(([name]) => !name.endsWith('_MAX'))
-    .map(([name, value]) => [camelCase(name.slice(prefix.length)), value]));
+  return Object.fromEntries(
+    [...values]
+      .filter(([name]) => !name.endsWith('_MAX'))
+      .map(([name, value]) => [camelCase(name.slice(prefix.length)), value]),
+  );
 }
 
 const ruleHeader = 'bpf/include/arch/x86_64_rule.h';
@@ -41,13 +45,26 @@ test('kinds have the numbers of the header', () => {
 test('bits lie where the header says', () => {
   const layout = enumOf(ruleHeader, 'fk_rule_layout');
   const bit = (name: string): number => layout.get(`FK_RULE_${name}`)!;
-  const signedField = (rule: number, shift: number, bits: number): number => (rule << (32 - shift - bits)) >> (32 - bits);
-  const wide = encodeRule({ kind: ruleKind.rsp, offset: 65535 * 8, small: 0, rbp: rbpRule.lost, rbpOffset: -1024 })!;
+  const signedField = (rule: number, shift: number, bits: number): number =>
+    (rule << (32 - shift - bits)) >> (32 - bits);
+  const wide = encodeRule({
+    kind: ruleKind.rsp,
+    offset: 65535 * 8,
+    small: 0,
+    rbp: rbpRule.lost,
+    rbpOffset: -1024,
+  })!;
   assert.equal(wide & ((1 << bit('KIND_BITS')) - 1), ruleKind.rsp);
   assert.equal((wide >>> bit('RBP_SHIFT')) & ((1 << bit('RBP_BITS')) - 1), rbpRule.lost);
   assert.equal(signedField(wide, bit('RBP_OFFSET_SHIFT'), bit('RBP_OFFSET_BITS')), -128);
   assert.equal(wide >>> bit('WIDE_SHIFT'), 65535);
-  const split = encodeRule({ kind: ruleKind.rspDeref, offset: -2048 * 8, small: 15 * 8, rbp: 0, rbpOffset: 0 })!;
+  const split = encodeRule({
+    kind: ruleKind.rspDeref,
+    offset: -2048 * 8,
+    small: 15 * 8,
+    rbp: 0,
+    rbpOffset: 0,
+  })!;
   assert.equal((split >>> bit('SMALL_SHIFT')) & ((1 << bit('SMALL_BITS')) - 1), 15);
   assert.equal(split >> bit('OFFSET_SHIFT'), -2048);
 });
@@ -55,8 +72,11 @@ test('bits lie where the header says', () => {
 test('what is encoded is decoded, or refused', () => {
   const kinds = fc.constantFrom(...Object.values(ruleKind));
   const rules = fc.record({
-    kind: kinds, offset: fc.integer({ min: -70_000, max: 600_000 }), small: fc.integer({ min: -1, max: 130 }),
-    rbp: fc.constantFrom(...Object.values(rbpRule)), rbpOffset: fc.integer({ min: -1100, max: 1100 }),
+    kind: kinds,
+    offset: fc.integer({ min: -70_000, max: 600_000 }),
+    small: fc.integer({ min: -1, max: 130 }),
+    rbp: fc.constantFrom(...Object.values(rbpRule)),
+    rbpOffset: fc.integer({ min: -1100, max: 1100 }),
   });
   const fitting = rules.map((rule) => {
     const isWide = rule.kind === ruleKind.rsp || rule.kind === ruleKind.rbp;
@@ -65,13 +85,20 @@ test('what is encoded is decoded, or refused', () => {
     const small = isWide ? 0 : (Math.abs(rule.small) % 16) * (isDeref ? 8 : 1);
     return { ...rule, offset: offset + 0, small, rbpOffset: (rule.rbpOffset % 128) * 8 + 0 };
   });
-  fc.assert(fc.property(fitting, (rule) => {
-    assert.deepEqual(decodeRule(encodeRule(rule)!), rule);
-  }));
-  fc.assert(fc.property(rules, (rule) => {
-    const encoded = encodeRule(rule);
-    if (encoded === undefined) return;
-    const { kind, offset, rbp, rbpOffset } = decodeRule(encoded);
-    assert.deepEqual({ kind, offset, rbp, rbpOffset }, { kind: rule.kind, offset: rule.offset, rbp: rule.rbp, rbpOffset: rule.rbpOffset });
-  }));
+  fc.assert(
+    fc.property(fitting, (rule) => {
+      assert.deepEqual(decodeRule(encodeRule(rule)!), rule);
+    }),
+  );
+  fc.assert(
+    fc.property(rules, (rule) => {
+      const encoded = encodeRule(rule);
+      if (encoded === undefined) return;
+      const { kind, offset, rbp, rbpOffset } = decodeRule(encoded);
+      assert.deepEqual(
+        { kind, offset, rbp, rbpOffset },
+        { kind: rule.kind, offset: rule.offset, rbp: rule.rbp, rbpOffset: rule.rbpOffset },
+      );
+    }),
+  );
 });
