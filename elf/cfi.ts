@@ -139,31 +139,32 @@ export class CfiInterpreter {
   #execute(code: number, program: CfiProgram): void {
     const reader = this.#reader;
     const scale = program.dataAlignment;
+    const rule = registerRule;
     const operand = code & operandBits;
     switch (code > operandBits ? code - operand : code) {
-      case opcode.offset: return this.#setRule(operand, registerRule.offset, reader.uleb() * scale);
+      case opcode.offset: return this.#setOffset(operand, reader.uleb() * scale);
       case opcode.restore: return this.#restore(operand, program);
       case opcode.nop: return;
-      case opcode.offsetExtended: return this.#setRule(reader.uleb(), registerRule.offset, reader.uleb() * scale);
+      case opcode.offsetExtended: return this.#setOffset(reader.uleb(), reader.uleb() * scale);
       case opcode.restoreExtended: return this.#restore(reader.uleb(), program);
-      case opcode.undefined: return this.#setRule(reader.uleb(), registerRule.undefined, 0);
-      case opcode.sameValue: return this.#setRule(reader.uleb(), registerRule.unspecified, 0);
-      case opcode.register: return this.#setRule(reader.uleb(), registerRule.register, reader.uleb());
+      case opcode.undefined: return this.#setRule(reader.uleb(), rule.undefined, 0);
+      case opcode.sameValue: return this.#setRule(reader.uleb(), rule.unspecified, 0);
+      case opcode.register: return this.#setRule(reader.uleb(), rule.register, reader.uleb());
       case opcode.rememberState: return this.#remember();
       case opcode.restoreState: return this.#recall();
       case opcode.defCfa: return this.#setCfa(reader.uleb(), reader.uleb());
       case opcode.defCfaRegister: return this.#changeCfa(1, reader.uleb());
       case opcode.defCfaOffset: return this.#changeCfa(2, reader.uleb());
       case opcode.defCfaExpression: return this.#setExpression(0, cfaKind.expression);
-      case opcode.expression: return this.#setRegisterExpression(registerRule.expression);
-      case opcode.offsetExtendedSf: return this.#setRule(reader.uleb(), registerRule.offset, reader.sleb() * scale);
+      case opcode.expression: return this.#setRegisterExpression(rule.expression);
+      case opcode.offsetExtendedSf: return this.#setOffset(reader.uleb(), reader.sleb() * scale);
       case opcode.defCfaSf: return this.#setCfa(reader.uleb(), reader.sleb() * scale);
       case opcode.defCfaOffsetSf: return this.#changeCfa(2, reader.sleb() * scale);
-      case opcode.valOffset: return this.#setRule(reader.uleb(), registerRule.valueOffset, reader.uleb() * scale);
-      case opcode.valOffsetSf: return this.#setRule(reader.uleb(), registerRule.valueOffset, reader.sleb() * scale);
-      case opcode.valExpression: return this.#setRegisterExpression(registerRule.valueExpression);
+      case opcode.valOffset: return this.#setRule(reader.uleb(), rule.valueOffset, reader.uleb() * scale);
+      case opcode.valOffsetSf: return this.#setRule(reader.uleb(), rule.valueOffset, reader.sleb() * scale);
+      case opcode.valExpression: return this.#setRegisterExpression(rule.valueExpression);
       case opcode.gnuArgsSize: return void reader.uleb();
-      case opcode.gnuNegativeOffsetExtended: return this.#setRule(reader.uleb(), registerRule.offset, -reader.uleb() * scale);
+      case opcode.gnuNegativeOffsetExtended: return this.#setOffset(reader.uleb(), -reader.uleb() * scale);
       default: reader.isBroken = true;
     }
   }
@@ -178,6 +179,11 @@ export class CfiInterpreter {
   #changeCfa(part: 1 | 2, value: number): void {
     if (this.#state[0] === cfaKind.register) this.#state[part] = cut(value);
     else this.#reader.isBroken = true;
+  }
+
+  /** In memory at CFA + offset. */
+  #setOffset(register: number, offset: number): void {
+    this.#setRule(register, registerRule.offset, offset);
   }
 
   #setRule(register: number, rule: number, operand: number): void {

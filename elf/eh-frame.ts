@@ -69,8 +69,7 @@ function placeBySection(file: ElfFile): Place | undefined {
   return section && section.sizeBytes > 0 ? { ...section, entryCount: Infinity } : undefined;
 }
 
-/** The header: u8 version, three u8 encodings (pointer, count, table), pointer to .eh_frame, number of FDEs.
- *  */
+/** The header: u8 version, three u8 encodings (pointer, count, table), pointer to .eh_frame, FDE count. */
 function placeByHeader(read: ReadAt, file: ElfFile): Place | undefined {
   const segment = file.segments.find((s) => s.type === segmentType.ehFrame);
   if (segment === undefined) return undefined;
@@ -195,8 +194,7 @@ export class EhFrame {
     return cie;
   }
 
-  /** u8 version, augmentation string, alignments, return address register, augmentation data, instructions.
-   *  */
+  /** u8 version, augmentation string, alignments, return register, augmentation data, instructions. */
   #readCie(at: number): Cie | undefined {
     const reader = this.#reader;
     const end = this.#endOf(at);

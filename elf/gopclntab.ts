@@ -142,8 +142,7 @@ export class GoTable {
     return (flags & flagWritesSp) === 0 ? 'sized' : 'frame-pointer';
   }
 
-  /** Pairs of varints: the depth's change, zigzag, which holds up to the pc's change; the first value is -1.
-   *  */
+  /** Pairs of varints: change of the depth, zigzag, from -1 on; then for how much code it holds. */
   #depths(start: number, end: number, place: number, visitor: GoFrameVisitor): void {
     const reader = this.#reader;
     reader.seek(place, this.#bytes.length);

@@ -12,7 +12,7 @@ import type { GoFrameKind, GoFrameVisitor, GoTable } from '../../elf/gopclntab.j
 import { readGoTable } from '../../elf/gopclntab.js';
 import type { UnwindArch } from './arch.js';
 import type { Blocks } from './blocks.js';
-import { blockBytes, blockRows, layOutBlocks } from './blocks.js';
+import { layOutBlocks } from './blocks.js';
 import { Rows } from './rows.js';
 import { x8664 } from './x86-64.js';
 
@@ -74,10 +74,10 @@ export function buildTable(
   rows.reset();
   writeInOrder(sources, base);
   rows.finish();
-  const isTooLarge = rows.isOverBudget || Math.ceil(rows.count / blockRows) * blockBytes > maxBytes;
-  const table = isTooLarge ? undefined : { base, rows: rows.count, ...layOutBlocks(rows.pcs, rows.rules) };
+  const table = { base, rows: rows.count, ...layOutBlocks(rows.pcs, rows.rules) };
+  const isTooLarge = rows.isOverBudget || table.blocks.length > maxBytes;
   rows.release();
-  return table ?? { reason: 'over-budget' };
+  return isTooLarge ? { reason: 'over-budget' } : table;
 }
 
 /** Of a Go file with C code in it two parts are in use at a time. */

@@ -41,8 +41,7 @@ export interface FileIdentity {
   readonly sizeBytes: number;
 }
 
-/** The build id, which stands for the content wherever the file lies; else what changes when the file does.
- *  */
+/** The build id, which stands for the content wherever it lies; else what changes when the file does. */
 export function tableKey({ buildId, device, inode, mtimeNs, sizeBytes }: FileIdentity): string {
   return buildId !== '' ? buildId : `${device}:${inode}:${mtimeNs}:${sizeBytes}`;
 }
@@ -109,8 +108,7 @@ export class TableCache<Table, Reason> {
     };
   }
 
-  /** Samples hit this file: what there is of its table. `undefined` when no more files can be kept track of.
-   *  */
+  /** Samples hit this file: what there is of its table; undefined when no more files can be tracked. */
   want(key: string, nowMs: number, hits = 1): TableState<Table, Reason> | undefined {
     const entry = this.#entries.get(key) ?? this.#newEntry();
     if (entry === undefined) return undefined;

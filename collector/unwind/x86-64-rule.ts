@@ -68,6 +68,7 @@ const registerNames = [
 /** For people: `CFA rsp+16, rbp at CFA-16`. */
 export function ruleText(rule: Rule): string {
   const { offset, small } = rule;
+  const register = registerNames[small];
   const at = signed(rule.rbpOffset);
   const saved = ['', `, rbp at CFA${at}`, `, rbp at rbp${at}`, ', rbp lost'][rule.rbp]!;
   switch (rule.kind) {
@@ -76,7 +77,7 @@ export function ruleText(rule: Rule): string {
     case ruleKind.rbp: return `CFA rbp${signed(offset)}${saved}`;
     case ruleKind.rspDeref: return `CFA *(rsp${signed(offset)})+${small}${saved}`;
     case ruleKind.rbpDeref: return `CFA *(rbp${signed(offset)})+${small}${saved}`;
-    case ruleKind.register: return `CFA ${registerNames[small]}${signed(offset)}${saved}`;
+    case ruleKind.register: return `CFA ${register}${signed(offset)}${saved}`;
     case ruleKind.raRegister: return `CFA rsp${signed(offset)}${saved}, return address in ${registerNames[small]}`;
     case ruleKind.plt: return `CFA rsp+8, +16 from byte ${small} of a PLT entry`;
     case ruleKind.signal: return 'signal frame';
