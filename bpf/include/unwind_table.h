@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The unwind table of one ELF file: one array map, a value is a block. Block 0 is the root of a tree of `levels`
- * (1 to 3) levels; at the last one a row holds a rule, above it the number of the block below:
+/* The unwind table of one ELF file: an array map whose values are blocks. Block 0 is the root of a tree of one
+ * to three levels; at the last one a row holds a rule, above it the number of the block below:
  *
  *   block 0   pc:   0 | 0x1a40 | 0x3350 ...     Of a block the last row counts whose pc is not above the key.
  *             rule: 1 | 2      | 3 ...          Row 0 of the table has pc 0, so that there is one.

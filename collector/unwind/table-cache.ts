@@ -3,7 +3,7 @@
 // budget goes; where bytes run out, the table that was hit longest ago goes, but none that is still in use:
 // then the new one has to wait.
 //
-//   want ─▶ waiting ─ next ─▶ building ┬ built ──▶ ready ─ evicted ─▶ forgotten: the next sample wants it anew
+//   want ─▶ waiting ─ next ─▶ building ┬ built ──▶ ready ─ evicted ─▶ forgotten: wanted anew by a sample
 //             ▲                        ├ built, no room ─▶ refused ─┐
 //             └────────────────────────┼────────────── retryMs ─────┘
 //                                      └ failed ─▶ failed, for good: the key stands for the file's content

@@ -78,7 +78,7 @@ export function ruleText(rule: Rule): string {
     case ruleKind.rspDeref: return `CFA *(rsp${signed(offset)})+${small}${saved}`;
     case ruleKind.rbpDeref: return `CFA *(rbp${signed(offset)})+${small}${saved}`;
     case ruleKind.register: return `CFA ${register}${signed(offset)}${saved}`;
-    case ruleKind.raRegister: return `CFA rsp${signed(offset)}${saved}, return address in ${registerNames[small]}`;
+    case ruleKind.raRegister: return `CFA rsp${signed(offset)}${saved}, RA in ${register}`;
     case ruleKind.plt: return `CFA rsp+8, +16 from byte ${small} of a PLT entry`;
     case ruleKind.signal: return 'signal frame';
     case ruleKind.stop: return 'outermost frame';

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* How a caller's registers are found on x86-64, in 32 bits. CFA is rsp before the call was made; where nothing
- * else is said the return address lies at CFA - 8, and the caller's rsp is the CFA.
+/* How a caller's registers are found on x86-64, in 32 bits. CFA is rsp before the call was made; where
+ * nothing else is said the return address lies at CFA - 8, and the caller's rsp is the CFA.
  *
  *   31                  20 19         16 15              8 7   6 5    4 3     0
  *  |  offset: s12, in 8 B | small: u4   | rbp offset: s8  |  0  | rbp  | kind  |

@@ -140,7 +140,7 @@ test('instructions become rules', () => {
     'CFA *(rsp+24)+8',
     'CFA r10+0',
   ]);
-  assert.deepEqual(rulesOf(table, 'fork_like', [15, 16]), ['CFA rsp+8', 'CFA rsp+0, return address in rdi']);
+  assert.deepEqual(rulesOf(table, 'fork_like', [15, 16]), ['CFA rsp+8', 'CFA rsp+0, RA in rdi']);
   assert.deepEqual(rulesOf(table, 'outermost', [0, 15, 127]), [
     'outermost frame',
     'outermost frame',

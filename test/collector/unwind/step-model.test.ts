@@ -167,7 +167,7 @@ const waiting: readonly (readonly [string, ...string[]])[] = [
   ['/bin/sh', '-c', 'read line'],
   ['/bin/cat'],
   ['/usr/bin/perl', '-e', 'sub f { my $n = shift; return $n ? f($n - 1) : <STDIN> } f(5)'],
-  ['/usr/bin/python3', '-c', 'import os\ndef f(n): return f(n - 1) if n else os.read(0, 1)\nnext(map(f, [3]))'],
+  ['/usr/bin/python3', '-c', 'import os\ndef f(n): return f(n - 1) if n else os.read(0, 1)\nf(3)'],
 ];
 
 for (const [command, ...args] of waiting.filter(([path]) => existsSync(path))) {
