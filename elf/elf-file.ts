@@ -42,7 +42,7 @@ export interface ElfFile {
   readonly buildId: string;
 }
 
-export const segmentType = { load: 1, note: 4 } as const;
+export const segmentType = { load: 1, note: 4, ehFrame: 0x6474e550 } as const;
 export const sectionType = { symbols: 2, note: 7, noBits: 8, dynamicSymbols: 11 } as const;
 
 const maxSegments = 1024;
