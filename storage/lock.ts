@@ -1,5 +1,5 @@
-// One directory has one owner: it holds an exclusive SQLite lock on state.db, which ends with the process
-// however that ends. The file itself will keep small settings of the directory, never profiles.
+// One directory has one owner: it holds an exclusive SQLite lock on state.db, which ends with the
+// process however that ends. The file will keep small settings of the directory, never profiles.
 
 import Database from 'better-sqlite3';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
@@ -63,7 +63,10 @@ function take(db: Db, dir: string): void {
   }
   const fileClass = classify(db);
   if (fileClass === 'newer') {
-    throw new OperatingError('store-newer', `the data directory ${dir} was written by a newer flamekeeper`);
+    throw new OperatingError(
+      'store-newer',
+      `the data directory ${dir} was written by a newer flamekeeper`,
+    );
   }
   if (fileClass === 'ours') return;
   const isEmpty = () => db.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
@@ -75,8 +78,8 @@ function take(db: Db, dir: string): void {
   })();
 }
 
-/** A directory without our lock may be empty, hold segments whose state.db was lost, or things that are
- *  no database. */
+/** A directory without our lock may be empty, hold segments whose state.db was lost, or things that
+ *  are no database. */
 function refuseForeignFiles(dir: string): void {
   const isOurs = (file: string) => {
     const name = parseSegmentName(file);

@@ -1,4 +1,5 @@
-// What can go wrong with the directory: damage, another owner, other programs, newer versions, no rights.
+// What can go wrong with the directory: damage, another owner, other
+// programs, newer versions, no rights.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -12,14 +13,21 @@ import { OperatingError } from '../../storage/model/errors.js';
 import { checkValid, totalOf } from '../../storage/model/profile.js';
 import { openFiles } from '../../storage/query.js';
 import type { Store } from '../../storage/store.js';
+import { seedRandomTests } from '../support/random.js';
 import { noon, openStore, second, series, temporaryDir, windowOf, writeFlush } from './support.js';
+
+seedRandomTests('storage-faults');
 
 const request = { windows: [windowOf(noon - 3600n * second, 86_400)], filter: {}, stream: 'cpu' };
 
 function fill(store: Store, flushes: number): void {
   for (let i = 0; i < flushes; i++) {
     const names = Array.from({ length: 30 }, (_, k) => `f${i}_${k}`);
-    const rows = names.map((name) => ({ series: series(`s${name}`), stack: `main;${name}`, count: 1 }));
+    const rows = names.map((name) => ({
+      series: series(`s${name}`),
+      stack: `main;${name}`,
+      count: 1,
+    }));
     writeFlush(store, { startUnixNs: noon + BigInt(i) * 10n * second, rows });
   }
 }
@@ -50,7 +58,9 @@ test('a second owner is refused, in this process and in another', (t) => {
     } catch (error) {
       process.stdout.write(error.code);
     }`;
-  const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  const child = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  });
   assert.equal(child.stdout, 'store-locked', child.stderr);
   store.close();
   openStore(dir).close();
@@ -67,7 +77,10 @@ test('a directory of another program is refused and not changed', async (t) => {
     assert.deepEqual(readFileSync(join(dir, name)), before);
   }
   const text = temporaryDir(t);
-  writeFileSync(join(text, 'state.db'), 'a text file, longer than the header of a database'.repeat(9));
+  writeFileSync(
+    join(text, 'state.db'),
+    'a text file, longer than the header of a database'.repeat(9),
+  );
   assert.throws(() => openStore(text), { code: 'store-foreign' });
 });
 
@@ -138,7 +151,8 @@ test('one damaged blob is left out and counted', async (t) => {
   const path = join(dir, segmentsIn(dir)[0]!);
   change(
     path,
-    `UPDATE live SET data = CAST(substr(data, 1, 60) || x'aabb' || substr(data, 63) AS BLOB) WHERE id = 2`,
+    `UPDATE live SET data = CAST(substr(data, 1, 60) || x'aabb' || substr(data, 63) AS BLOB)
+    WHERE id = 2`,
   );
   const { profile, coverage } = await openFiles(dir).aggregate(request);
   assert.equal(totalOf(profile), 120);
@@ -153,7 +167,10 @@ test('a lost dictionary chunk shows as (lost), and the segment is not gone on wi
   fill(store, 3);
   store.close();
   const [segment] = segmentsIn(dir);
-  change(join(dir, segment!), `UPDATE dict SET data = x'00' WHERE kind = 1 AND first > 1 AND first < 40`);
+  change(
+    join(dir, segment!),
+    `UPDATE dict SET data = x'00' WHERE kind = 1 AND first > 1 AND first < 40`,
+  );
   const { profile, coverage } = await openFiles(dir).aggregate(request);
   checkValid(profile);
   assert.equal(totalOf(profile), 90, 'the counts are kept');
@@ -165,7 +182,7 @@ test('a lost dictionary chunk shows as (lost), and the segment is not gone on wi
   store.close();
 });
 
-test('any one page may be destroyed: nothing throws but an OperatingError, the rest is read', async (t) => {
+test('any one page is destroyed: the rest is read, or one OperatingError is thrown', async (t) => {
   const dir = temporaryDir(t);
   const store = openStore(dir);
   fill(store, 200);
@@ -192,7 +209,9 @@ test('any one page may be destroyed: nothing throws but an OperatingError, the r
       const total = totalOf(profile);
       assert.ok(total <= 6000, 'damage adds nothing');
       assert.ok(
-        total === 6000 || coverage.completeness.missingBuckets > 0 || coverage.completeness.brokenBlobs > 0,
+        total === 6000 ||
+          coverage.completeness.missingBuckets > 0 ||
+          coverage.completeness.brokenBlobs > 0,
       );
       totals.push(total);
     } catch (error) {
@@ -205,7 +224,34 @@ test('any one page may be destroyed: nothing throws but an OperatingError, the r
   });
   await fc.assert(property, { numRuns: 60 });
   const median = totals.sort((a, b) => a - b)[totals.length >> 1]!;
-  assert.ok(median > 0.9 * 6000, `half of the damaged stores keep less than ${median} of 6000 samples`);
+  assert.ok(
+    median > 0.9 * 6000,
+    `half of the damaged stores keep less than ${median} of 6000 samples`,
+  );
+});
+
+test('the last page of rows is destroyed: those before it are read', async (t) => {
+  const dir = temporaryDir(t);
+  const store = openStore(dir);
+  fill(store, 200);
+  store.close();
+  const path = join(dir, segmentsIn(dir)[0]!);
+  const db = new Database(path);
+  const leaves = db.prepare(
+    `SELECT pageno FROM dbstat WHERE name = 'live' AND pagetype = 'leaf' ORDER BY path DESC`,
+  );
+  const page = leaves.pluck().get() as number;
+  db.close();
+  const image = readFileSync(path);
+  writeFileSync(path, image.fill(0, (page - 1) * 4096, page * 4096));
+  const files = openFiles(dir);
+  const { profile, coverage } = await files.aggregate(request);
+  assert.ok(totalOf(profile) > 0.9 * 6000 && totalOf(profile) < 6000);
+  assert.ok(coverage.completeness.brokenBlobs > 0);
+  const status = await files.status();
+  assert.equal(status.segments[0]!.buckets, coverage.buckets);
+  openStore(dir).close();
+  assert.equal(readdirSync(join(dir, 'quarantine')).length, 1);
 });
 
 test('reading writes nothing: closed, copied while open, left by a killed daemon', async (t) => {
@@ -246,7 +292,9 @@ test('a journal that a killed daemon left is rolled back in a copy, not in place
   const db = new Database(join(dir, segment!));
   db.pragma('cache_size = 1');
   db.exec('BEGIN; UPDATE live SET data = zeroblob(20000); UPDATE dict SET data = zeroblob(20000)');
-  for (const end of ['', '-journal']) copyFileSync(join(dir, segment! + end), join(killed, segment! + end));
+  for (const end of ['', '-journal']) {
+    copyFileSync(join(dir, segment! + end), join(killed, segment! + end));
+  }
   db.close();
   const before = readFileSync(join(killed, segment!));
   assert.deepEqual(await openFiles(killed).aggregate(request), answer);
