@@ -3,6 +3,9 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { ClockReading } from '../../../collector/pipeline/tick-accounts.js';
 import { TickAccounts } from '../../../collector/pipeline/tick-accounts.js';
+import { seedRandomTests } from '../../support/random.js';
+
+seedRandomTests('collector/pipeline/tick-accounts');
 
 const PERIOD = 1000n;
 const ANCHOR = 50_000n;

@@ -2,6 +2,9 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { decodeRequest, encodeRequest, PROTOCOL_VERSION } from '../../../collector/serve/protocol.js';
+import { seedRandomTests } from '../../support/random.js';
+
+seedRandomTests('collector/serve/protocol');
 
 test('a request comes back as it was, bigints too', () => {
   const request = {
