@@ -27,8 +27,9 @@ import type { LoadedProbe } from '../bpf/loaded-probe.js';
 
 /** Series of one flush and sample source; more are folded by executable. */
 const MAX_SERIES = 4096;
-/** Ended processes are kept this long for samples drained later. */
-const KEEP_ENDED_FLUSHES = 2;
+/** What a flush takes happened before its flip, so what had ended by then is not asked for again; but for snapshots of
+ *  /proc under way. */
+const KEEP_ENDED_NS = 2_000_000_000n;
 
 export interface FrontOptions {
   readonly log: Log;
@@ -161,7 +162,7 @@ export class Front {
     const kernelSymbols = this.#processes.takeKernelSymbols();
     const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 
-    this.#processes.expire(flipKtimeNs - BigInt(this.intervalMs * KEEP_ENDED_FLUSHES) * 1_000_000n);
+    this.#processes.expire(flipKtimeNs - KEEP_ENDED_NS);
     this.#lastFlipKtimeNs = flipKtimeNs;
     const files = { modules: opened, forgottenModules: forgotten };
     return { kind: 'flush', sequence: this.#sequence++, span, streams, samples, events, ...files, kernelSymbols, daemon };

@@ -6,6 +6,7 @@ import type { EventField, EventRecordType } from '../../bpf/descriptor.js';
 import { assert } from '../../storage/model/errors.js';
 import type { FieldInfo, StreamInfo } from '../../storage/model/stream.js';
 import type { EventColumns } from '../../storage/model/writer.js';
+import { KeptRecords } from './kept-records.js';
 
 const TWO32 = 2 ** 32;
 /** Offset of fk_record.ktime_ns in every record. */
@@ -43,7 +44,7 @@ export class EventCollector {
   readonly #records = new Map<string, KnownRecord>();
   readonly #maxEvents: number;
   readonly #onImage: (image: StartedImage) => void;
-  #kept: { readonly record: KnownRecord; readonly bytes: DataView }[] = [];
+  readonly #kept = new KeptRecords<KnownRecord>();
   #overLimit = 0;
 
   /** `types` share a stream; `structs` are their wire structs by name. */
@@ -80,12 +81,11 @@ export class EventCollector {
     const record = this.#records.get(tag);
     if (record === undefined || sizeBytes !== record.sizeBytes) return false;
     if (record.imageOffset !== undefined) this.#tellImage(view, offset, offset + record.imageOffset);
-    if (this.#kept.length >= this.#maxEvents) {
+    if (this.#kept.count >= this.#maxEvents) {
       this.#overLimit++;
       return true;
     }
-    const start = view.byteOffset + offset;
-    this.#kept.push({ record, bytes: new DataView(view.buffer.slice(start, start + sizeBytes)) });
+    this.#kept.push(record, view, offset);
     return true;
   }
 
@@ -95,14 +95,18 @@ export class EventCollector {
     naming: EventNaming,
     { originKtimeNs, untilKtimeNs }: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint },
   ): { readonly columns: EventColumns; readonly overLimit: number } {
-    const taken = this.#kept.filter(({ bytes }) => ktimeOf(bytes, 0) <= untilKtimeNs);
-    this.#kept = this.#kept.filter(({ bytes }) => ktimeOf(bytes, 0) > untilKtimeNs);
-    const timesNs = Float64Array.from(taken, ({ bytes }) => Number(ktimeOf(bytes, 0) - originKtimeNs));
+    const { kinds, starts, view } = this.#kept;
+    const untilNs = Number(untilKtimeNs - originKtimeNs);
+    const allNs = starts.map((start) => nsSince(view, start, originKtimeNs));
+    const places = [...allNs.keys()];
+    const taken = places.filter((place) => allNs[place]! <= untilNs);
     const columns = this.stream.fields!.map((field, column) => {
       const absent = field.type === 'number' ? -1 : '';
-      const values = taken.map(({ record, bytes }) => record.columns[column]?.(bytes, 0, naming) ?? absent);
+      const values = taken.map((place) => kinds[place]!.columns[column]?.(view, starts[place]!, naming) ?? absent);
       return field.type === 'number' ? Float64Array.from(values as number[]) : (values as string[]);
     });
+    const timesNs = Float64Array.from(taken, (place) => allNs[place]!);
+    this.#kept.retain(places.filter((place) => allNs[place]! > untilNs));
     const overLimit = this.#overLimit;
     this.#overLimit = 0;
     return { columns: { timesNs, columns }, overLimit };
@@ -122,6 +126,12 @@ function ktimeOf(view: DataView, offset: number): bigint {
   return view.getBigUint64(offset + KTIME_OFFSET, true);
 }
 
+/** Exact within 104 days; in halves, since a bigint for each record would have to be allocated. */
+function nsSince(view: DataView, offset: number, originKtimeNs: bigint): number {
+  const high = view.getUint32(offset + KTIME_OFFSET + 4, true) - Number(originKtimeNs >> 32n);
+  return high * TWO32 + (view.getUint32(offset + KTIME_OFFSET, true) - Number(originKtimeNs & 0xffffffffn));
+}
+
 function fieldInfo(field: EventField): FieldInfo {
   const isText = ['text', 'arguments', 'executable', 'user', 'cgroup'].includes(field.as);
   const info = { name: field.name, type: isText ? 'string' : 'number' } as const;
@@ -132,7 +142,7 @@ function fieldReader(struct: BtfStruct, field: EventField): ReadField {
   const { offset, type } = memberAt(struct, field.from);
   switch (field.as) {
     case 'text':
-      return (view, at) => readText(view, at + offset, type.sizeBytes).split('\0', 1)[0]!;
+      return (view, at) => untilNul(readText(view, at + offset, type.sizeBytes));
     case 'arguments':
       return (view, at) => readText(view, at + offset, type.sizeBytes).replace(/\0+$/, '').replaceAll('\0', ' ');
     case 'executable':
@@ -179,6 +189,11 @@ function numberReader(offset: number, type: BtfType): ReadField {
 function readU64(view: DataView, at: number, isSigned = false): number {
   const high = isSigned ? view.getInt32(at + 4, true) : view.getUint32(at + 4, true);
   return high * TWO32 + view.getUint32(at, true);
+}
+
+function untilNul(text: string): string {
+  const end = text.indexOf('\0');
+  return end < 0 ? text : text.slice(0, end);
 }
 
 function readText(view: DataView, at: number, sizeBytes: number): string {
