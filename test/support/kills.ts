@@ -52,7 +52,7 @@ export class KilledDaemon {
   readonly #args: readonly string[];
   readonly #stallLibrary: string;
   readonly #unheldBefore = unheldObjects();
-  /** All that must be in the store: samples by bucket, and events (their own time may be a bucket further on). */
+  /** What must be in the store: samples by bucket, and events, whose own time may be a bucket further on. */
   readonly #samples = new Map<number, number>();
   #events = 0;
   #daemon: TestDaemon | undefined;
