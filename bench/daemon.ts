@@ -179,8 +179,8 @@ function isElf(path: string): boolean {
   return head.readUInt32BE(0) === elfMagic;
 }
 
-/** From the command to the first flush that is on disk, at the default interval. Flushes stand on multiples of
- *  10 s: it starts at the worst moment, so that sampling begins just after one. */
+/** From the command to the first flush that is on disk, at the default interval. Flushes stand on multiples
+ *  of 10 s: it starts at the worst moment, so that sampling begins just after one. */
 async function firstFlush(): Promise<void> {
   await sleep(intervalMs - ((Date.now() + startsBeforeMs) % intervalMs));
   const startMs = performance.now();
