@@ -3,11 +3,11 @@
 
 import { randomFillSync } from 'node:crypto';
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync } from 'node:fs';
-import { renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
+import { readSync, renameSync, rmSync, statfsSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SegmentName } from './segment/segment-name.js';
 import { parseSegmentName } from './segment/segment-name.js';
-import { errorCode } from './segment/schema.js';
+import { applicationId, errorCode, schemaVersion } from './segment/schema.js';
 
 const companions = ['', '-wal', '-shm', '-journal'];
 const quarantineDir = 'quarantine';
@@ -28,6 +28,20 @@ export function segmentSizeBytes(dir: string, fileName: string): number {
     statSync(join(dir, fileName + end), { throwIfNoEntry: false }),
   );
   return stats.reduce((sum, stat) => sum + (stat?.size ?? 0), 0);
+}
+
+/** What another program or a newer flamekeeper wrote. Told from SQLite's header alone, where the
+ *  application id is at byte 68 and the user version at 60: that needs no room on the disk. */
+export function isNotOurs(dir: string, fileName: string): boolean {
+  const header = Buffer.alloc(72);
+  const fd = openSync(join(dir, fileName), 'r');
+  try {
+    if (readSync(fd, header) < header.length) return false;
+  } finally {
+    closeSync(fd);
+  }
+  if (header.toString('latin1', 0, 16) !== 'SQLite format 3\0') return false;
+  return header.readInt32BE(68) !== applicationId || header.readInt32BE(60) > schemaVersion;
 }
 
 /** A log or journal that a killed daemon or a reader in the way has kept from its file. */

@@ -11,6 +11,7 @@ import {
   ensureBallast,
   hasLog,
   isDiskFull,
+  isNotOurs,
   listQuarantine,
   listSegments,
   quarantineSegment,
@@ -25,7 +26,7 @@ import { DirectoryQuery } from './query.js';
 import { RunningBuckets } from './running.js';
 import { bucketOf, bucketStartUnixNs } from './segment/bucket.js';
 import { Dictionary } from './segment/dictionary.js';
-import { isBroken, isOutside } from './segment/schema.js';
+import { errorCode, isBroken, isOutside } from './segment/schema.js';
 import type { SegmentName } from './segment/segment-name.js';
 import { dayEndBucket, parseSegmentName, segmentName } from './segment/segment-name.js';
 import { finishSegment, SegmentWriter } from './segment/segment-writer.js';
@@ -60,6 +61,7 @@ export class Store {
   #openFlush: Flush | undefined;
   #droppedFlushes = 0;
   #retainAtMs = 0;
+  #lastLine = '';
 
   private constructor(options: StoreOptions, lock: DirectoryLock) {
     this.#options = options;
@@ -254,7 +256,7 @@ export class Store {
   #freeSpace(): boolean {
     const { dir } = this.#options;
     const oldest = listSegments(dir).find(
-      ({ fileName }) => fileName !== this.#active?.name.fileName,
+      ({ fileName }) => fileName !== this.#active?.name.fileName && !isNotOurs(dir, fileName),
     );
     if (oldest !== undefined) {
       this.#log(`disk full: segment ${oldest.fileName} is removed`);
@@ -275,8 +277,11 @@ export class Store {
       if (segment.fileName === this.#active?.name.fileName) continue;
       const endMs = Number(bucketStartUnixNs(endBucket(segment, segments[i + 1])) / 1_000_000n);
       if (endMs > now() - maxAgeMs) continue;
-      this.#log(`segment ${segment.fileName} is older than the age limit and is removed`);
-      this.#tend(segment.fileName, () => unlinkSegment(dir, segment.fileName));
+      this.#tend(segment.fileName, () => {
+        if (isNotOurs(dir, segment.fileName)) return;
+        this.#log(`segment ${segment.fileName} is older than the age limit and is removed`);
+        unlinkSegment(dir, segment.fileName);
+      });
     }
   }
 
@@ -295,8 +300,10 @@ export class Store {
     }
   }
 
+  /** A disk that stays full says the same at each flush: once is enough. */
   #log(line: string): void {
-    this.#options.log?.(line);
+    if (line !== this.#lastLine) this.#options.log?.(line);
+    this.#lastLine = line;
   }
 }
 
@@ -313,8 +320,11 @@ function translateErrors<T>(dir: string, work: () => T): T {
   } catch (error) {
     if (!isOutside(error)) throw error;
     const { message } = error as Error;
-    throw isDiskFull(dir, error)
-      ? new OperatingError('disk-full', `the disk of ${dir} is full: ${message}`)
-      : new OperatingError('store-failed', `the data directory ${dir} cannot be used: ${message}`);
+    if (isDiskFull(dir, error)) {
+      throw new OperatingError('disk-full', `the disk of ${dir} is full: ${message}`);
+    }
+    const sentence = `the data directory ${dir} cannot be used: ${message}`;
+    if (errorCode(error) !== 'EMFILE') throw new OperatingError('store-failed', sentence);
+    throw new OperatingError('store-failed', sentence, 'Raise the limit of open files (ulimit -n).');
   }
 }

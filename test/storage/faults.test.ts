@@ -117,6 +117,26 @@ test('a segment of a newer version is left out and not changed; alone it is refu
   assert.throws(() => openStore(dir), { code: 'store-newer' });
 });
 
+test('what a newer version or another program wrote is not removed for its age', async (t) => {
+  const dir = temporaryDir(t);
+  let store = openStore(dir);
+  fill(store, 1);
+  store.close();
+  const [newer] = segmentsIn(dir);
+  const foreign = 'seg-20200101T000000Z-0.db';
+  copyFileSync(join(dir, newer!), join(dir, foreign));
+  change(join(dir, newer!), 'PRAGMA user_version = 2');
+  change(join(dir, foreign), 'PRAGMA application_id = 7');
+  const nowMs = Number(noon / 1_000_000n) + 9 * 86_400_000;
+  store = openStore(dir, { maxAgeMs: 86_400_000, now: () => nowMs });
+  for (let day = 7; day < 9; day++) {
+    const startUnixNs = noon + BigInt(day) * 86_400n * second;
+    writeFlush(store, { startUnixNs, rows: [{ series: series('a'), stack: 'f', count: 1 }] });
+  }
+  store.close();
+  assert.deepEqual(segmentsIn(dir).slice(0, 2), [foreign, newer]);
+});
+
 test('a broken newest segment goes to quarantine, a new one is begun', async (t) => {
   const dir = temporaryDir(t);
   let store = openStore(dir);
