@@ -102,14 +102,14 @@ export interface FkClock {
   readonly due: bigint;
   readonly due_before_flip: bigint;
   readonly generation: number;
-  readonly pad: number;
+  readonly generation_before_flip: number;
 }
 export const FK_CLOCK_SIZE = 32;
 export const FK_CLOCK_ANCHOR_KTIME_NS_OFFSET = 0;
 export const FK_CLOCK_DUE_OFFSET = 8;
 export const FK_CLOCK_DUE_BEFORE_FLIP_OFFSET = 16;
 export const FK_CLOCK_GENERATION_OFFSET = 24;
-export const FK_CLOCK_PAD_OFFSET = 28;
+export const FK_CLOCK_GENERATION_BEFORE_FLIP_OFFSET = 28;
 
 export function decodeFkClock(view: DataView, offset: number): FkClock {
   return {
@@ -117,7 +117,7 @@ export function decodeFkClock(view: DataView, offset: number): FkClock {
     due: view.getBigUint64(offset + 8, true),
     due_before_flip: view.getBigUint64(offset + 16, true),
     generation: view.getUint32(offset + 24, true),
-    pad: view.getUint32(offset + 28, true),
+    generation_before_flip: view.getUint32(offset + 28, true),
   };
 }
 
@@ -126,7 +126,7 @@ export function encodeFkClock(view: DataView, offset: number, value: FkClock): v
   view.setBigUint64(offset + 8, value.due, true);
   view.setBigUint64(offset + 16, value.due_before_flip, true);
   view.setUint32(offset + 24, value.generation, true);
-  view.setUint32(offset + 28, value.pad, true);
+  view.setUint32(offset + 28, value.generation_before_flip, true);
 }
 
 /** struct fk_exec */

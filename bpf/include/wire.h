@@ -107,7 +107,7 @@ struct fk_clock {
 	__u64 due;		/* periods due up to the last tick, rounded to the nearest */
 	__u64 due_before_flip;	/* the same at the last tick before this generation began */
 	__u32 generation;	/* of the last tick: fk_generation, which counts the flips */
-	__u32 pad;
+	__u32 generation_before_flip;	/* of the tick that due_before_flip tells of */
 };
 
 /* Head of every ring record. */

@@ -50,7 +50,8 @@ union sampler_wire {
  *      anchor     1         2         3         4         5     due, in periods
  *        |--------|---------|---------|---------|---------|
  *                 ^tick     '         '   ^flip '         ^tick
- * base = 3        due = 5: 1 not fired in the new generation (4)
+ *                                         base = 3        due = 5: 1 not fired in
+ *                                                         the new generation (4)
  *
  * What fell due between the last tick and the flip (2, 3) user space adds to
  * the generation that it retires.
@@ -68,6 +69,7 @@ static __always_inline __s64 count_not_fired(__u32 flips)
 	before = clock->due;
 	if (clock->generation != flips) {
 		clock->due_before_flip = clock->due;
+		clock->generation_before_flip = clock->generation;
 		clock->generation = flips;
 		before = flip > anchor ? (flip - anchor) / fk_period_ns : 0;
 	}

@@ -56,7 +56,8 @@ export class StackSource {
   /** The CPU went offline: its periods end here. */
   remove(cpu: number): void {
     this.#events.close(cpu);
-    this.#accounts.retire(clockReading(this.#buffer.clocks, cpu), process.hrtime.bigint());
+    const clock = clockReading(this.#buffer.clocks, cpu);
+    this.#accounts.retire(clock, process.hrtime.bigint(), this.#buffer.generation);
     this.#setAnchor(cpu, 0n);
   }
 
@@ -75,7 +76,10 @@ export class StackSource {
     const clocks = this.cpus.map((cpu) => clockReading(drained.clocks, cpu));
     const streams = this.#triggers.map(({ stream, sampleType }) => {
       const sums = statsSums(drained.stats, sampleType);
-      const counters = sampleType === 0 ? this.#accounts.close(flip.flipKtimeNs, this.#buffer.generation, clocks, sums) : plainCounters(sums);
+      const isClock = sampleType === 0;
+      const counters = isClock
+        ? this.#accounts.close(flip.flipKtimeNs, this.#buffer.generation - 1, clocks, sums)
+        : plainCounters(sums);
       return { info: stream, counters };
     });
     return { drained, streams };
@@ -88,7 +92,14 @@ export class StackSource {
 
   /** The entry is ours: the CPU's clock event is disabled. */
   #setAnchor(cpu: number, anchorKtimeNs: bigint): void {
-    const clock = { anchor_ktime_ns: anchorKtimeNs, due: 0n, due_before_flip: 0n, generation: this.#buffer.generation, pad: 0 };
+    const { generation } = this.#buffer;
+    const clock = {
+      anchor_ktime_ns: anchorKtimeNs,
+      due: 0n,
+      due_before_flip: 0n,
+      generation,
+      generation_before_flip: generation,
+    };
     wire.encodeFkClock(this.#buffer.clocks, cpu * wire.FK_CLOCK_SIZE, clock);
   }
 }
@@ -101,6 +112,7 @@ function clockReading(clocks: DataView, cpu: number): ClockReading {
     due: clock.due,
     dueBeforeFlip: clock.due_before_flip,
     generation: clock.generation,
+    generationBeforeFlip: clock.generation_before_flip,
   };
 }
 

@@ -14,9 +14,12 @@ import type { Counters } from '../../storage/model/completeness.js';
 export interface ClockReading {
   readonly cpu: number;
   readonly anchorKtimeNs: bigint;
+  /** Of the last tick: periods due up to it, and the generation it fell in. */
   readonly due: bigint;
-  readonly dueBeforeFlip: bigint;
   readonly generation: number;
+  /** The same of the last tick in an earlier generation than that. */
+  readonly dueBeforeFlip: bigint;
+  readonly generationBeforeFlip: number;
 }
 
 /** Sums over all CPUs of one generation and sample type, from struct fk_sample_stats. */
@@ -42,16 +45,15 @@ export class TickAccounts {
     this.#periodNs = periodNs;
   }
 
-  /** Counters of the generation that ended at `flipKtimeNs`; `newGeneration` is the one that began there. */
-  close(flipKtimeNs: bigint, newGeneration: number, clocks: readonly ClockReading[], stats: StatsSums): Counters {
+  /** Counters of the generation `retired`, which ended at `flipKtimeNs`. */
+  close(flipKtimeNs: bigint, retired: number, clocks: readonly ClockReading[], stats: StatsSums): Counters {
     let expected = this.#leftExpected;
     let pending = this.#leftPending;
     this.#leftExpected = 0n;
     this.#leftPending = 0n;
     for (const clock of clocks) {
       if (clock.anchorKtimeNs === 0n || clock.anchorKtimeNs > flipKtimeNs) continue;
-      const lastTick = clock.generation === newGeneration ? clock.dueBeforeFlip : clock.due;
-      const due = this.#dueSinceFlip(clock, flipKtimeNs, lastTick);
+      const due = this.#dueSinceFlip(clock, flipKtimeNs, retired);
       expected += due.expected;
       pending += due.pending;
       this.#cpus.set(clock.cpu, { anchor: clock.anchorKtimeNs, dueAtFlip: due.dueNow });
@@ -66,19 +68,23 @@ export class TickAccounts {
     return counters;
   }
 
-  /** The CPU goes away at `atKtimeNs`; when it comes back its clock starts with a new anchor. */
-  retire(clock: ClockReading, atKtimeNs: bigint): void {
+  /** The CPU goes away at `atKtimeNs` in `generation`; when it comes back its clock starts with a new anchor. */
+  retire(clock: ClockReading, atKtimeNs: bigint, generation: number): void {
     if (clock.anchorKtimeNs === 0n) return;
-    const due = this.#dueSinceFlip(clock, atKtimeNs, clock.due);
+    const due = this.#dueSinceFlip(clock, atKtimeNs, generation);
     this.#leftExpected += due.expected;
     this.#leftPending += due.pending;
     this.#cpus.delete(clock.cpu);
   }
 
-  #dueSinceFlip(clock: ClockReading, atKtimeNs: bigint, lastTick: bigint) {
+  /** A CPU's periods since the last flip, and those of them that its ticks in `generation` did not tell of. */
+  #dueSinceFlip(clock: ClockReading, atKtimeNs: bigint, generation: number) {
     const dueNow = (atKtimeNs - clock.anchorKtimeNs) / this.#periodNs;
     const known = this.#cpus.get(clock.cpu);
     const dueBefore = known !== undefined && known.anchor === clock.anchorKtimeNs ? known.dueAtFlip : 0n;
-    return { dueNow, expected: dueNow - dueBefore, pending: dueNow - (lastTick > dueBefore ? lastTick : dueBefore) };
+    let told = dueBefore;
+    if (clock.generation === generation) told = clock.due;
+    else if (clock.generationBeforeFlip === generation) told = clock.dueBeforeFlip;
+    return { dueNow, expected: dueNow - dueBefore, pending: dueNow - told };
   }
 }
