@@ -2,7 +2,7 @@
 // and its maps collected after the load. The maps inside an array of maps are made here
 // unless the object brings its own.
 
-import { assert } from '../storage/model/errors.js';
+import { CallError } from '../ffi/errno.js';
 import {
   closeObject,
   createMap,
@@ -22,6 +22,7 @@ import {
   type ProgramHandle,
 } from '../ffi/libbpf.js';
 import { closeFd } from '../ffi/libc.js';
+import { assert, OperatingError } from '../storage/model/errors.js';
 import { readFdInfo } from './fd-info.js';
 import { BpfMap, mapType } from './map.js';
 import { writeRodata, type RodataValue } from './rodata.js';
@@ -43,12 +44,13 @@ export interface ConfiguredObject {
   readonly innerShapes: ReadonlyMap<string, MapShape>;
 }
 
-/** Opens an object so that only the named programs will be loaded. **Errors**: throws CallError. */
+/** Opens an object so that only the named programs will be loaded. **Errors**: `bpf-failed` when it
+ *  cannot be opened; throws CallError. */
 export function openConfigured(
   options: ObjectOptions,
   programNames: readonly string[],
 ): ConfiguredObject {
-  const handle = openObject(options.objectPath);
+  const handle = openBuilt(options.objectPath);
   try {
     const programs = new Map<string, ProgramHandle>();
     for (const program of programsOf(handle)) {
@@ -93,6 +95,21 @@ export interface ObjectMaps {
   readonly byName: ReadonlyMap<string, BpfMap>;
   /** Descriptors made here: the object does not close them. */
   readonly ownFds: readonly number[];
+}
+
+/** **Errors**: `bpf-failed` for an object that is not there, or is none. */
+function openBuilt(path: string): ObjectHandle {
+  try {
+    return openObject(path);
+  } catch (error) {
+    if (!(error instanceof CallError)) throw error;
+    const sentence = `the BPF object ${path} cannot be opened: ${error.errno}`;
+    throw new OperatingError(
+      'bpf-failed',
+      sentence,
+      'Install flamekeeper again; in a checkout, `npm run setup` builds it.',
+    );
+  }
 }
 
 /** After the load. **Errors**: throws CallError, and leaves no descriptor open then. */
