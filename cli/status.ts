@@ -83,20 +83,20 @@ function daemonLines(daemon: NonNullable<StatusAnswer['daemon']>): string[] {
   return [...groups].map(([group, texts]) => `  ${group}: ${texts.join(', ') || 'none'}`);
 }
 
-const figureForms: readonly (readonly [RegExp, (value: number) => string])[] = [
-  [/^(.+)Bytes$/, formatBytes],
-  [/^(.+)Ms$/, (ms) => formatDurationNs(ms * 1e6)],
-  [/^(.+)PerSecond$/, (rate) => `${rate.toFixed(1)}/s`],
-  [/^(.+)Seconds$/, (seconds) => formatDurationNs(seconds * 1e9)],
+const figureForms: readonly (readonly [RegExp, (value: number, what: string) => string])[] = [
+  [/^(.+)Bytes$/, (bytes, what) => `${what} ${formatBytes(bytes)}`],
+  [/^(.+)Ms$/, (ms, what) => `${what} ${formatDurationNs(ms * 1e6)}`],
+  [/^(.+)PerSecond$/, (rate, what) => `${rate.toFixed(1)} ${what}/s`],
+  [/^(.+)Seconds$/, (seconds, what) => `${what} ${formatDurationNs(seconds * 1e9)}`],
+  [/^(pid)$/, (pid) => `pid ${pid}`],
 ];
 
-/** `rss 75.9 MiB`, `84 processes`, `pid 7`; a text stands for itself. */
+/** `rss 75.9 MiB`, `84 processes`; a text stands for itself. */
 function figureText(name: string, value: string | number): string {
   if (typeof value === 'string') return value;
-  if (name === 'pid') return `pid ${value}`;
   for (const [pattern, format] of figureForms) {
     const [, what] = pattern.exec(name) ?? [];
-    if (what !== undefined) return `${words(what)} ${format(value)}`;
+    if (what !== undefined) return format(value, words(what));
   }
   return `${groupDigits(value)} ${words(name)}`;
 }

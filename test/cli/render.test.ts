@@ -182,7 +182,7 @@ test('status tells of the store and of the daemon', () => {
         'data: /d (3.0 MiB)',
         'daemon: running',
         '  losses: 1,200 sideband events',
-        '  run: pid 7, uptime 1h 1m, samples 12.3/s',
+        '  run: pid 7, uptime 1h 1m, 12.3 samples/s',
         '  cost: rss 80.0 MiB, last store 1.25ms',
         '  known: 84 processes',
         '  notes: a note',
