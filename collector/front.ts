@@ -21,7 +21,7 @@ import { onlineCpus } from './host/cpus.js';
 import { ModuleOpener } from './host/module-opener.js';
 import type { SeenModule } from './host/module-opener.js';
 import { StackSource } from './host/stack-source.js';
-import type { FlushMessage, SampleRows } from './messages.js';
+import type { DrainedFlush, FlushMessage, SampleRows } from './messages.js';
 import { normalizeSamples } from './pipeline/samples.js';
 import type { LoadedProbe } from '../bpf/loaded-probe.js';
 
@@ -128,7 +128,7 @@ export class Front {
   }
 
   /** What the kernel counted since the last flush. Must not be called again before it resolved. */
-  async flush(isLast: boolean, daemon: FlushMessage['daemon']): Promise<FlushMessage> {
+  async flush(isLast: boolean): Promise<DrainedFlush> {
     this.#followCpus();
     if (isLast) for (const source of this.#sources) source.disable();
     const flips = this.#sources.map((source) => source.flip());
@@ -165,11 +165,11 @@ export class Front {
     this.#processes.expire(flipKtimeNs - KEEP_ENDED_NS);
     this.#lastFlipKtimeNs = flipKtimeNs;
     const files = { modules: opened, forgottenModules: forgotten };
-    return { kind: 'flush', sequence: this.#sequence++, span, streams, samples, events, ...files, kernelSymbols, daemon };
+    return { kind: 'flush', sequence: this.#sequence++, span, streams, samples, events, ...files, kernelSymbols };
   }
 
   /** The back has fallen behind: the message is dropped, and its samples are told as lost with the next one. */
-  giveUp(message: FlushMessage): void {
+  giveUp(message: DrainedFlush): void {
     this.#givenUp += message.streams[0]?.counters['captured'] ?? 0;
     this.#opener.takeBack(message.modules);
     this.#log('warn', 'the store is too slow: a flush was given up');

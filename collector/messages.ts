@@ -66,6 +66,9 @@ export interface FlushMessage {
   readonly daemon: Readonly<Record<string, string | number>>;
 }
 
+/** A flush as the front knows it. */
+export type DrainedFlush = Omit<FlushMessage, 'daemon'>;
+
 export interface StopMessage {
   readonly kind: 'stop';
 }

@@ -4,7 +4,7 @@
 import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
 import { Front } from '../front.js';
-import type { FlushedMessage, FlushMessage } from '../messages.js';
+import type { DrainedFlush, FlushedMessage } from '../messages.js';
 import { BackThread } from './back-thread.js';
 import { Figures } from './figures.js';
 import { FlushTimer } from './flush-timer.js';
@@ -85,18 +85,15 @@ async function serve(config: Config, { log, figures, signal, verbosity }: Runnin
 /** Takes what the kernel counted since the last flush and hands it to the back, unless that has fallen too far behind. */
 async function flushOnce({ front, back, figures, log }: Threads, isLast: boolean): Promise<void> {
   const startedMs = performance.now();
-  const message = await front.flush(isLast, figures.daemon());
-  if (back.isBehind && !isLast) {
-    front.giveUp(message);
-  } else {
-    log('debug', drainedText(message));
-    back.flush(message);
-  }
-  figures.drained(message, front, performance.now() - startedMs);
+  const drained = await front.flush(isLast);
+  figures.drained(drained, front, performance.now() - startedMs);
+  if (back.isBehind && !isLast) return front.giveUp(drained);
+  log('debug', drainedText(drained));
+  back.flush({ ...drained, daemon: figures.daemon() });
 }
 
 /** Told before the hand-over: what a flush holds that is never told as stored. */
-function drainedText({ sequence, span, streams, events }: FlushMessage): string {
+function drainedText({ sequence, span, streams, events }: DrainedFlush): string {
   const from = new Date(Number(span.startUnixNs / 1_000_000n)).toISOString();
   const eventCount = events.reduce((sum, { columns }) => sum + columns.timesNs.length, 0);
   return `flush ${sequence} drained: from ${from}, ${streams[0]?.counters['captured'] ?? 0} samples, ${eventCount} events`;

@@ -1,6 +1,6 @@
 // What the daemon knows of itself: for the status line each second, and for `status` with each flush.
 
-import type { FlushedMessage, FlushMessage } from '../messages.js';
+import type { DrainedFlush, FlushedMessage } from '../messages.js';
 import type { TableCounts } from '../process/table.js';
 import { readSelfUsage } from './self-usage.js';
 import type { DaemonFigures } from './status-line.js';
@@ -22,7 +22,7 @@ export class Figures {
   #drainMs = 0;
   #usage = { atMs: performance.now(), cpuNs: 0, percent: 0, rssBytes: 0 };
 
-  drained(message: FlushMessage, front: { figures(): FrontFigures }, durationMs: number): void {
+  drained(message: DrainedFlush, front: { figures(): FrontFigures }, durationMs: number): void {
     this.#front = front.figures();
     this.#drainMs = durationMs;
     const cpu = message.streams[0]!.counters;
