@@ -2,20 +2,7 @@
 // or the exit, and is kept for a while after that.
 
 import type { AddressSpace, Mapping } from './address-space.js';
-
-/** A thread's name, and until when it bore it. */
-export interface Thread {
-  comm: string;
-  /** When the name was learned. */
-  namedNs: number;
-  /** Infinity while it runs. */
-  endedNs: number;
-}
-
-/** It has ended, then or later. False for one that runs, and for one whose id is in use again. */
-export function isEndedSince(thread: Thread | undefined, ns: number): boolean {
-  return thread !== undefined && thread.endedNs !== Infinity && thread.endedNs >= ns;
-}
+import { ThreadMap } from './thread-map.js';
 
 export interface ImageStart {
   readonly parentTgid: number;
@@ -45,7 +32,7 @@ export class Incarnation {
   mappingGeneration = 0;
   /** When events were last lost, unless /proc was read since; else -Infinity. */
   doubtNs = -Infinity;
-  readonly threads = new Map<number, Thread>();
+  readonly threads = new ThreadMap();
   #space: AddressSpace;
 
   constructor(of: { readonly id: number; readonly tgid: number }, start: ImageStart) {

@@ -38,7 +38,7 @@ export class Process {
    *  ended. */
   hasAllThreads: boolean;
   /** Oldest first; the last one is the current image. Never empty while the table holds the process. */
-  readonly images: Incarnation[] = [];
+  images: Incarnation[] = [];
   /** The one that had this tgid before, while it is kept. */
   previous: Process | undefined;
 
@@ -65,7 +65,7 @@ export class Process {
     const before = this.images.at(-1);
     if (before === undefined) this.firstOffset = image.execOffset;
     else this.#endImage(before, image.startNs);
-    this.images.push(new Incarnation({ id, tgid: this.tgid }, image));
+    this.images = [...this.images, new Incarnation({ id, tgid: this.tgid }, image)];
     return before;
   }
 
@@ -131,7 +131,9 @@ export class Process {
   get isPartlyKnown(): boolean {
     const { current } = this;
     if (current.comm === '' || !current.space.isComplete) return true;
-    return [...current.threads.values()].some(({ comm, endedNs }) => comm === '' && endedNs === Infinity);
+    let isUnnamed = false;
+    current.threads.forEach(({ comm, endedNs }) => (isUnnamed ||= comm === '' && endedNs === Infinity));
+    return isUnnamed;
   }
 
   /** The image that ran at that time, else the oldest one kept. */
@@ -149,7 +151,9 @@ export class Process {
 
   #endImage(image: Incarnation, ns: number): void {
     image.endedNs = ns;
-    for (const thread of image.threads.values()) if (thread.endedNs === Infinity) thread.endedNs = ns;
+    image.threads.forEach((thread) => {
+      if (thread.endedNs === Infinity) thread.endedNs = ns;
+    });
     this.liveThreads = 0;
   }
 }

@@ -3,12 +3,13 @@
 
 import { AddressSpace } from './address-space.js';
 import type { MappingBudget } from './address-space.js';
-import { isEndedSince } from './incarnation.js';
-import type { ImageStart, Incarnation, Thread } from './incarnation.js';
+import type { ImageStart, Incarnation } from './incarnation.js';
 import { ModuleTable } from './modules.js';
 import type { ModuleRef } from './modules.js';
 import { Process } from './process.js';
 import type { ProcessStart } from './process.js';
+import { isEndedSince } from './thread-map.js';
+import type { ThreadMap } from './thread-map.js';
 
 export interface TableLimits {
   /** Program images kept, live and ended. */
@@ -34,7 +35,7 @@ export const defaultLimits: TableLimits = {
 
 const FIRST_MODULE_SWEEP = 1024;
 
-type EndedThread = readonly [threads: Map<number, Thread>, tid: number];
+type EndedThread = readonly [threads: ThreadMap, tid: number];
 
 export class Registry {
   readonly modules: ModuleTable;
@@ -53,7 +54,7 @@ export class Registry {
   /** tgid -> time of the last exit of a thread of it. */
   readonly #groupExits = new Map<number, number>();
   /** Oldest first, as far as they ended in order. */
-  #endedImages: (readonly [Process, Incarnation])[] = [];
+  #endedImages: Incarnation[] = [];
   #endedThreads: EndedThread[] = [];
   readonly #spacesWithRemoved = new Set<AddressSpace>();
   #nextImageId = 0;
@@ -141,7 +142,7 @@ export class Registry {
     if (!process.isLive) return;
     process.end(ns);
     this.liveProcesses--;
-    this.#endedImages.push([process, process.current]);
+    this.#endedImages.push(process.current);
   }
 
   noteExit(tgid: number, tid: number, ns: number): void {
@@ -166,8 +167,8 @@ export class Registry {
 
   /** Forgets what ended or was removed before. */
   expire(beforeNs: number): void {
-    const images = countHead(this.#endedImages, ([, image]) => image.endedNs < beforeNs);
-    for (const [process, image] of this.#endedImages.splice(0, images)) this.#forget(process, image);
+    const images = countHead(this.#endedImages, ({ endedNs }) => endedNs < beforeNs);
+    for (const image of this.#endedImages.splice(0, images)) this.#forget(image);
     const threads = countHead(this.#endedThreads, ([map, tid]) => !isEndedSince(map.get(tid), beforeNs));
     for (const [map, tid] of this.#endedThreads.splice(0, threads)) {
       if (map.get(tid)?.endedNs !== Infinity && map.delete(tid)) this.threads--;
@@ -184,7 +185,7 @@ export class Registry {
 
   #startImage(process: Process, image: ImageStart): void {
     const before = process.startImage(this.#nextImageId++, image);
-    if (before !== undefined) this.#endedImages.push([process, before]);
+    if (before !== undefined) this.#endedImages.push(before);
     this.images++;
   }
 
@@ -192,17 +193,19 @@ export class Registry {
     const oldest = this.#endedImages.shift();
     if (oldest === undefined) return false;
     this.evictedImages++;
-    this.#forget(...oldest);
+    this.#forget(oldest);
     return true;
   }
 
-  #forget(process: Process, image: Incarnation): void {
+  #forget(image: Incarnation): void {
     this.images--;
     this.threads -= image.threads.size;
     image.threads.clear();
     image.space.release();
-    const index = process.images.indexOf(image);
-    if (index >= 0) process.images.splice(index, 1);
+    let process = this.#byTgid.get(image.tgid);
+    while (process !== undefined && !process.images.includes(image)) process = process.previous;
+    if (process === undefined) return; // forgotten with others when execs were missed
+    process.images = process.images.filter((each) => each !== image);
     if (process.images.length === 0) this.#unlink(process);
   }
 

@@ -8,11 +8,12 @@
 
 import type { Mapping } from './address-space.js';
 import { ExecLineage } from './exec-lineage.js';
-import { isEndedSince } from './incarnation.js';
-import type { Incarnation, Thread } from './incarnation.js';
+import type { Incarnation } from './incarnation.js';
 import type { Process, StartRange } from './process.js';
 import type { ProcMapping } from './proc-parse.js';
 import type { Registry } from './registry.js';
+import { isEndedSince } from './thread-map.js';
+import type { Thread } from './thread-map.js';
 
 /** **Units**: times in ns of the process table, `startBootNs` in ns since boot. */
 export interface ProcSnapshot {
@@ -129,11 +130,11 @@ function mergeThreads(registry: Registry, process: Process, { threads, beginNs }
   }
   const listed = new Set(threads.map((t) => t.tid));
   let lastExitNs = beginNs;
-  for (const [tid, { namedNs, endedNs }] of process.current.threads) {
+  process.current.threads.forEach(({ namedNs, endedNs }, tid) => {
     const isGone = endedNs === Infinity && namedNs < beginNs && !listed.has(tid);
     if (isGone) registry.endThread(process, tid, beginNs);
     else if (endedNs !== Infinity) lastExitNs = Math.max(lastExitNs, endedNs);
-  }
+  });
   return lastExitNs;
 }
 
