@@ -16,22 +16,29 @@ export interface SeenModule {
 
 /** Files known to the back; those sampled least recently are forgotten, and opened again should they return. */
 const MAX_KNOWN = 4096;
+/** A flush waits so long for slow disks; what opens later goes with the next one. */
+const PATIENCE_MS = 2_000;
 
 export class ModuleOpener {
   /** Ids, the most recently sampled last. */
   readonly #known = new Set<number>();
+  #late: OpenedModule[] = [];
 
-  /** The modules that the back does not know, each with a descriptor or the reason why there is none; and the ids that
-   *  it may forget. */
-  async open(seen: readonly SeenModule[]): Promise<{ readonly opened: OpenedModule[]; readonly forgotten: number[] }> {
+  /** The modules that the back does not know, each with a descriptor or the reason why there is none;
+   *  and the ids that it may forget. One that took too long comes twice: first without, then with its
+   *  descriptor. */
+  async open(
+    seen: readonly SeenModule[],
+  ): Promise<{ readonly opened: OpenedModule[]; readonly forgotten: number[] }> {
     const fresh = seen.filter(({ module }) => !this.#known.delete(module.id));
     for (const { module } of seen) this.#known.add(module.id);
-    const forgotten = [...this.#known].slice(0, Math.max(0, this.#known.size - Math.max(MAX_KNOWN, seen.length)));
+    const surplus = this.#known.size - Math.max(MAX_KNOWN, seen.length);
+    const forgotten = [...this.#known].slice(0, Math.max(0, surplus));
     for (const id of forgotten) this.#known.delete(id);
-    const opened = await Promise.all(
-      fresh.map(async ({ module, tgid }) => ({ id: module.id, module: module.module, opened: await openModule(module, tgid) })),
-    );
-    return { opened, forgotten };
+    const late = this.#late;
+    this.#late = [];
+    const opened = await Promise.all(fresh.map((each) => this.#openInTime(each)));
+    return { opened: [...late, ...opened], forgotten };
   }
 
   /** The back did not get these. */
@@ -40,6 +47,24 @@ export class ModuleOpener {
       this.#known.delete(id);
       if ('fd' in opened) closeFd(opened.fd);
     }
+  }
+
+  #openInTime({ module, tgid }: SeenModule): Promise<OpenedModule> {
+    const { id } = module;
+    return new Promise((resolve) => {
+      let isLate = false;
+      const timer = setTimeout(() => {
+        isLate = true;
+        resolve({ id, module: module.module, opened: { reason: 'over-budget' } });
+      }, PATIENCE_MS);
+      void openModule(module, tgid).then((opened) => {
+        clearTimeout(timer);
+        const result = { id, module: module.module, opened };
+        if (!isLate) resolve(result);
+        else if (this.#known.has(id)) this.#late.push(result);
+        else if ('fd' in opened) closeFd(opened.fd);
+      });
+    });
   }
 }
 

@@ -1,8 +1,11 @@
 // What there is of BPF in the kernel, by bpftool, and who holds it: what nobody holds was left behind.
 
-import { execFileSync } from 'node:child_process';
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+const MAX_LISTINGS = 20;
 
 const pinFolder = '/sys/fs/bpf';
 /** The kernel frees maps and programs some time after their last descriptor is closed. */
@@ -73,10 +76,13 @@ function namesOf(kind: 'prog' | 'map' | 'link'): string[] {
   return listed(kind).map(({ id }) => `${kind} ${id}`);
 }
 
+/** bpftool gives up when an object comes or goes while it lists: then it is asked again. */
 function listed(kind: 'prog' | 'map' | 'link'): Listed[] {
-  return JSON.parse(
-    execFileSync('bpftool', ['-j', kind, 'list'], { encoding: 'utf8', maxBuffer: 64 << 20 }),
-  ) as Listed[];
+  for (let tries = 1; ; tries++) {
+    const { status, stdout } = spawnSync('bpftool', ['-j', kind, 'list'], { encoding: 'utf8', maxBuffer: 64 << 20 });
+    if (status === 0) return JSON.parse(stdout) as Listed[];
+    assert.ok(tries < MAX_LISTINGS, `bpftool ${kind} list: ${stdout}`);
+  }
 }
 
 function pins(): string[] {
