@@ -10,6 +10,7 @@ import { Figures } from './figures.js';
 import { FlushTimer } from './flush-timer.js';
 import type { Log } from './log.js';
 import { createLog } from './log.js';
+import { OwnSize } from './own-size.js';
 import { relaunchWithSettings } from './relaunch.js';
 import { StatusLine } from './status-line.js';
 import { stopSignal } from './stop-signal.js';
@@ -59,8 +60,10 @@ async function serve(config: Config, { log, figures, signal, verbosity }: Runnin
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => undefined);
+  const ownSize = new OwnSize();
   const onFlushed = (message: FlushedMessage) => {
     figures.flushed(message);
+    ownSize.tidy();
     log('debug', storedText(message));
   };
   const { back, storeBytes } = await BackThread.start({ config }, log, { flushed: onFlushed, failed: fail });
