@@ -74,15 +74,15 @@ export class PerfRing {
   }
 
   /** Hands over what waits, oldest first, and frees its room. Returns the number of records.
-   *  **Limits**: what was there at the call, so at most the ring's size. What the callback throws
-   *  comes out of here, and the record it failed on is not seen again. */
-  read(onRecord: OnPerfRecord): number {
+   *  **Limits**: `maxRecords`, and what was there at the call, so at most the ring's size. What the
+   *  callback throws comes out of here, and the record it failed on is not seen again. */
+  read(onRecord: OnPerfRecord, maxRecords = Infinity): number {
     if (!this.#isOpen) return 0;
     const head = Number(Atomics.load(this.#positions, HEAD_WORD));
     let tail = Number(Atomics.load(this.#positions, TAIL_WORD));
     let count = 0;
     try {
-      while (tail < head) {
+      while (tail < head && count < maxRecords) {
         const at = tail % this.sizeBytes;
         const type = this.#view.getUint32(at, true);
         const misc = this.#view.getUint16(at + 4, true);

@@ -9,6 +9,7 @@ export class KeptRecords<Kind extends { readonly sizeBytes: number }> {
   readonly starts: number[] = [];
   /** Of all bytes; another one after push() and retain(). */
   view = new DataView(new ArrayBuffer(FIRST_BYTES));
+  #bytes = new Uint8Array(this.view.buffer);
   #usedBytes = 0;
 
   get count(): number {
@@ -17,10 +18,11 @@ export class KeptRecords<Kind extends { readonly sizeBytes: number }> {
 
   push(kind: Kind, from: DataView, offset: number): void {
     const { sizeBytes } = kind;
-    if (this.#usedBytes + sizeBytes > this.view.byteLength) this.#grow(sizeBytes);
-    bytesOf(this.view).set(new Uint8Array(from.buffer, from.byteOffset + offset, sizeBytes), this.#usedBytes);
+    const start = this.#usedBytes;
+    if (start + sizeBytes > this.#bytes.length) this.#grow(Math.max(2 * this.#bytes.length, start + sizeBytes));
+    for (let i = 0; i < sizeBytes; i++) this.#bytes[start + i] = from.getUint8(offset + i);
     this.kinds.push(kind);
-    this.starts.push(this.#usedBytes);
+    this.starts.push(start);
     this.#usedBytes += sizeBytes;
   }
 
@@ -31,17 +33,15 @@ export class KeptRecords<Kind extends { readonly sizeBytes: number }> {
     this.kinds.length = 0;
     this.starts.length = 0;
     this.#usedBytes = 0;
-    if (before.byteLength > FIRST_BYTES) this.view = new DataView(new ArrayBuffer(FIRST_BYTES));
+    this.#bytes = new Uint8Array(0);
+    this.#grow(FIRST_BYTES);
     for (const { kind, start } of kept) this.push(kind, before, start);
   }
 
-  #grow(neededBytes: number): void {
-    const bytes = new Uint8Array(Math.max(2 * this.view.byteLength, this.#usedBytes + neededBytes));
-    bytes.set(bytesOf(this.view));
+  #grow(sizeBytes: number): void {
+    const bytes = new Uint8Array(sizeBytes);
+    bytes.set(this.#bytes);
+    this.#bytes = bytes;
     this.view = new DataView(bytes.buffer);
   }
-}
-
-function bytesOf(view: DataView): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
 }

@@ -16,6 +16,10 @@ const PAGES_SMALL_HOST = 64;
 const PAGE_BYTES = 4096;
 /** Rings are left alone while so many events wait for the horizon. */
 const MAX_WAITING = 262_144;
+/** Records of each ring that are merged at once: few enough that their events are gone before V8 moves them. */
+const BATCH_RECORDS = 128;
+/** A call's limit, above what the largest ring can hold. */
+const MAX_BATCHES = 256;
 
 const flags: readonly PerfFlag[] = ['mmap', 'mmap2', 'comm', 'commExec', 'task', 'sampleIdAll'];
 /** In the order in which they are given up where the kernel does not know them (5.12, 5.1). */
@@ -73,18 +77,28 @@ export class SidebandRings {
     const known = this.#cpus.get(cpu);
     if (known === undefined) return;
     this.#cpus.delete(cpu);
-    this.#drain(known.ring);
+    this.#drain(known.ring, Infinity);
     known.ring.close();
     closeFd(known.fd);
   }
 
   /** Events of all CPUs up to the horizon, in the order of their times.
    *  **Units**: `horizonNs` relative to baseKtimeNs; it should lie some milliseconds before the call. */
-  read(horizonNs: number): SidebandEvent[] {
-    if (this.#merger.waitingEvents < MAX_WAITING) {
-      for (const { ring } of this.#cpus.values()) this.#drain(ring);
+  *read(horizonNs: number): Generator<SidebandEvent> {
+    let hasMore = true;
+    for (let batch = 0; hasMore && batch < MAX_BATCHES; batch++) {
+      hasMore = false;
+      let mergedNs = horizonNs;
+      if (this.#merger.waitingEvents < MAX_WAITING) {
+        for (const { ring } of this.#cpus.values()) {
+          const { records, lastNs } = this.#drain(ring, BATCH_RECORDS);
+          if (records < BATCH_RECORDS) continue;
+          hasMore = true;
+          mergedNs = Math.min(mergedNs, lastNs);
+        }
+      }
+      yield* this.#merger.read(mergedNs);
     }
-    return this.#merger.read(horizonNs);
   }
 
   close(): void {
@@ -111,10 +125,15 @@ export class SidebandRings {
     };
   }
 
-  #drain(ring: PerfRing): void {
-    ring.read((view, offset, size, type, misc) => {
+  /** Adds a ring's oldest records to what waits; `lastNs`: none earlier is left in it. */
+  #drain(ring: PerfRing, maxRecords: number): { readonly records: number; readonly lastNs: number } {
+    let lastNs = -Infinity;
+    const records = ring.read((view, offset, size, type, misc) => {
       const event = this.#parser.parse(view, { offset, size, type, misc });
-      if (event !== undefined) this.#merger.add(event);
-    });
+      if (event === undefined) return;
+      lastNs = Math.max(lastNs, event.ns);
+      this.#merger.add(event);
+    }, maxRecords);
+    return { records, lastNs };
   }
 }

@@ -20,7 +20,7 @@ const skip = process.getuid?.() === 0 ? false : 'needs root: perf events of all 
 /** Everything up to 20 ms ago. */
 function readInto(rings: SidebandRings, table: ProcessTable): SidebandEvent[] {
   const horizonNs = table.tableNs(process.hrtime.bigint() - 20_000_000n);
-  const events = rings.read(horizonNs);
+  const events = [...rings.read(horizonNs)];
   for (const event of events) table.apply(event);
   table.advance(horizonNs);
   return events;
