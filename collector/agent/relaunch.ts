@@ -5,7 +5,7 @@
 import { execve } from '../../ffi/libc.js';
 
 const NODE_FLAGS = [
-  '--max-semi-space-size=1',
+  '--max-semi-space-size=2',
   '--v8-pool-size=1',
   '--max-old-space-size=96',
   '--no-memory-reducer',
