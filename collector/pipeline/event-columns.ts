@@ -95,21 +95,42 @@ export class EventCollector {
     naming: EventNaming,
     { originKtimeNs, untilKtimeNs }: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint },
   ): { readonly columns: EventColumns; readonly overLimit: number } {
-    const { kinds, starts, view } = this.#kept;
+    const { starts, view } = this.#kept;
     const untilNs = Number(untilKtimeNs - originKtimeNs);
-    const allNs = starts.map((start) => nsSince(view, start, originKtimeNs));
-    const places = [...allNs.keys()];
-    const taken = places.filter((place) => allNs[place]! <= untilNs);
-    const columns = this.stream.fields!.map((field, column) => {
-      const absent = field.type === 'number' ? -1 : '';
-      const values = taken.map((place) => kinds[place]!.columns[column]?.(view, starts[place]!, naming) ?? absent);
-      return field.type === 'number' ? Float64Array.from(values as number[]) : (values as string[]);
-    });
-    const timesNs = Float64Array.from(taken, (place) => allNs[place]!);
-    this.#kept.retain(places.filter((place) => allNs[place]! > untilNs));
+    const taken: number[] = [];
+    const later: number[] = [];
+    const timesNs: number[] = [];
+    for (let place = 0; place < starts.length; place++) {
+      const ns = nsSince(view, starts[place]!, originKtimeNs);
+      (ns <= untilNs ? taken : later).push(place);
+      if (ns <= untilNs) timesNs.push(ns);
+    }
+    const columns = this.stream.fields!.map(({ type }, column) =>
+      type === 'number' ? this.#numbers(taken, column, naming) : this.#texts(taken, column, naming));
+    this.#kept.retain(later);
     const overLimit = this.#overLimit;
     this.#overLimit = 0;
-    return { columns: { timesNs, columns }, overLimit };
+    return { columns: { timesNs: Float64Array.from(timesNs), columns }, overLimit };
+  }
+
+  #numbers(places: readonly number[], column: number, naming: EventNaming): Float64Array {
+    const values = new Float64Array(places.length).fill(-1);
+    const { kinds, starts, view } = this.#kept;
+    for (let i = 0; i < places.length; i++) {
+      const read = kinds[places[i]!]!.columns[column];
+      if (read !== undefined) values[i] = read(view, starts[places[i]!]!, naming) as number;
+    }
+    return values;
+  }
+
+  #texts(places: readonly number[], column: number, naming: EventNaming): string[] {
+    const values: string[] = [];
+    const { kinds, starts, view } = this.#kept;
+    for (const place of places) {
+      const read = kinds[place]!.columns[column];
+      values.push(read === undefined ? '' : (read(view, starts[place]!, naming) as string));
+    }
+    return values;
   }
 
   #tellImage(view: DataView, offset: number, at: number): void {
