@@ -39,10 +39,16 @@ Examples:
 
 async function showConfig(options: GlobalOptions): Promise<void> {
   const { origins } = loadSettings({ ...options });
-  await writeStdout([`${options.json === true ? JSON.stringify(origins, null, 2) : originTable(origins)}\n`]);
+  await writeStdout([
+    `${options.json === true ? JSON.stringify(origins, null, 2) : originTable(origins)}\n`,
+  ]);
 }
 
 function originTable(origins: readonly OptionOrigin[]): string {
-  const rows = origins.map(({ option, value, origin }) => [option, value === '' ? "''" : value, origin]);
+  const rows = origins.map(({ option, value, origin }) => [
+    option,
+    value === '' ? "''" : value,
+    origin,
+  ]);
   return renderTable(columns, rows).join('\n');
 }

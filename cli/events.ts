@@ -1,20 +1,40 @@
-// `flamekeeper events`: kept events of one stream on the time axis; with --follow also those to come.
+// `flamekeeper events`: kept events of one stream on the time axis;
+// with --follow also those to come.
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { Command } from 'commander';
 import { stopSignal } from '../collector/agent/stop-signal.js';
 import { parseDurationMs } from '../config/units.js';
 import { OperatingError } from '../storage/model/errors.js';
-import type { EventRecord, EventsAnswer, EventsRequest, Query, Window } from '../storage/model/query.js';
+import type {
+  EventRecord,
+  EventsAnswer,
+  EventsRequest,
+  Query,
+  Window,
+} from '../storage/model/query.js';
 import { addSeriesFilter, filterOf } from './filter.js';
 import type { FilterOptions } from './filter.js';
 import { writeStderr, writeStdout } from './output.js';
 import { withProgress } from './progress.js';
 import { coverageJson, coverageLines } from './render-completeness.js';
 import { EventTable } from './render-events.js';
-import { addGlobalOptions, addWindowOptions, findStore, parseLimit, withQuery } from './settings.js';
+import {
+  addGlobalOptions,
+  addWindowOptions,
+  findStore,
+  parseLimit,
+  withQuery,
+} from './settings.js';
 import type { GlobalOptions } from './settings.js';
-import { defaultFrom, defaultTo, formatRange, namingWindow, resolveWindow, rfc3339 } from './window.js';
+import {
+  defaultFrom,
+  defaultTo,
+  formatRange,
+  namingWindow,
+  resolveWindow,
+  rfc3339,
+} from './window.js';
 import type { WindowText } from './window.js';
 
 interface EventsOptions extends GlobalOptions, FilterOptions, WindowText {
@@ -35,9 +55,15 @@ export function eventsCommand(): Command {
   const command = new Command('events')
     .description('kept events, in time order')
     .argument('<stream>', 'exec or exit')
-    .option('--min-duration <duration>', 'exit: only processes that lived at least this long, like 10ms')
+    .option(
+      '--min-duration <duration>',
+      'exit: only processes that lived at least this long, like 10ms',
+    )
     .option('--follow', 'go on with new events until Ctrl-C; starts now unless --from is given')
-    .option('-n, --limit <events>', `events at most (default: ${defaultLimit}; with --follow: no limit)`);
+    .option(
+      '-n, --limit <events>',
+      `events at most (default: ${defaultLimit}; with --follow: no limit)`,
+    );
   addWindowOptions(command, defaultFrom, defaultTo);
   addSeriesFilter(command);
   return addGlobalOptions(command)
@@ -55,7 +81,11 @@ Examples:
 async function events(stream: string, options: EventsOptions): Promise<void> {
   const follows = options.follow === true;
   const limit =
-    options.limit === undefined ? (follows ? Infinity : defaultLimit) : parseLimit(options.limit, maxLimit);
+    options.limit === undefined
+      ? follows
+        ? Infinity
+        : defaultLimit
+      : parseLimit(options.limit, maxLimit);
   const request = requestOf(stream, options);
   const printer = options.json === true ? new JsonPrinter() : new TextPrinter();
   if (follows) await follow(options, request, limit, printer);
@@ -77,7 +107,11 @@ async function printOnce(
   let left = limit;
   let cursor: string | undefined;
   for (;;) {
-    const page = { ...request, limit: Math.min(left, pageLimit), ...(cursor !== undefined && { cursor }) };
+    const page = {
+      ...request,
+      limit: Math.min(left, pageLimit),
+      ...(cursor !== undefined && { cursor }),
+    };
     const asked = withProgress('reading the store', query.events(page));
     const answer = await namingWindow(request.window, asked);
     if (cursor === undefined) refuseUncovered(answer, request);
@@ -88,15 +122,22 @@ async function printOnce(
   }
 }
 
-/** **Errors**: `empty-window` for a window after all that is stored, which only a follower can wait for. */
-function refuseUncovered({ coverage, events: found }: EventsAnswer, { stream, window }: EventsRequest): void {
+/** **Errors**: `empty-window` for a window after all that is stored, which
+ *  only a follower can wait for. */
+function refuseUncovered(
+  { coverage, events: found }: EventsAnswer,
+  { stream, window }: EventsRequest,
+): void {
   if (coverage.buckets > 0 || coverage.completeness.brokenBlobs > 0 || found.length > 0) return;
   const range = formatRange(window);
-  throw new OperatingError('empty-window', `the store holds no ${stream} events of that time: ${range}`);
+  throw new OperatingError(
+    'empty-window',
+    `the store holds no ${stream} events of that time: ${range}`,
+  );
 }
 
-/** Asks again and again from where the last answer ended, until the reader leaves or a signal asks for
- *  the end. The daemon may stop and start meanwhile. */
+/** Asks again and again from where the last answer ended, until the reader leaves or a signal asks
+ *  for the end. The daemon may stop and start meanwhile. */
 async function follow(
   options: GlobalOptions,
   request: EventsRequest,
@@ -109,7 +150,11 @@ async function follow(
   let cursor: string | undefined;
   let unanswered = 0;
   while (left > 0 && !signal.aborted) {
-    const page = { ...request, limit: Math.min(left, pageLimit), ...(cursor !== undefined && { cursor }) };
+    const page = {
+      ...request,
+      limit: Math.min(left, pageLimit),
+      ...(cursor !== undefined && { cursor }),
+    };
     let isComplete = true;
     try {
       const answer = await withStore((query) => query.events(page));
@@ -132,14 +177,25 @@ function isPassing(error: unknown): boolean {
 /** **Errors**: `usage`, naming the value. */
 function requestOf(stream: string, options: EventsOptions): EventsRequest {
   const nowMs = Date.now();
-  const window = options.follow === true ? followWindow(options, nowMs) : resolveWindow(options, nowMs);
+  const window =
+    options.follow === true ? followWindow(options, nowMs) : resolveWindow(options, nowMs);
   const atLeast =
-    options.minDuration === undefined ? undefined : { duration: minDurationNs(stream, options.minDuration) };
-  return { window, filter: filterOf(options), stream, limit: pageLimit, ...(atLeast && { atLeast }) };
+    options.minDuration === undefined
+      ? undefined
+      : { duration: minDurationNs(stream, options.minDuration) };
+  return {
+    window,
+    filter: filterOf(options),
+    stream,
+    limit: pageLimit,
+    ...(atLeast && { atLeast }),
+  };
 }
 
 function followWindow(options: EventsOptions, nowMs: number): Window {
-  if (options.to !== undefined) throw new OperatingError('usage', '--follow has no end: leave out --to');
+  if (options.to !== undefined) {
+    throw new OperatingError('usage', '--follow has no end: leave out --to');
+  }
   const nowNs = BigInt(nowMs) * 1_000_000n;
   const fromUnixNs = options.from === undefined ? nowNs : resolveWindow(options, nowMs).fromUnixNs;
   return { fromUnixNs, toUnixNs: nowNs + followForNs };

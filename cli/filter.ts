@@ -1,5 +1,6 @@
-// FILTER, the same on every command: which samples or events an answer is about. What the store can decide
-// by series becomes the query's filter; what needs the frames becomes a selection on the answer.
+// FILTER, the same on every command: which samples or events an answer is about. What
+// the store can decide by series becomes the query's filter; what needs the frames
+// becomes a selection on the answer.
 
 import { Option } from 'commander';
 import type { Command } from 'commander';
@@ -31,7 +32,10 @@ export function addSeriesFilter(command: Command): Command {
     .addOption(repeatable('--pid <pid>', 'processes with this pid'))
     .addOption(repeatable('--user <user>', 'processes of this user, by name or number'))
     .addOption(
-      repeatable('--cgroup <path>', 'processes in this cgroup or below, like /system.slice/x.service'),
+      repeatable(
+        '--cgroup <path>',
+        'processes in this cgroup or below, like /system.slice/x.service',
+      ),
     );
 }
 
@@ -100,7 +104,11 @@ function checkComm(option: string, name: string): string {
 function parsePid(text: string): number {
   const pid = /^\d{1,7}$/.test(text) ? Number(text) : 0;
   if (pid < 1 || pid > maxPid) {
-    throw new OperatingError('usage', `--pid ${text} is no pid`, `Pids are integers from 1 to ${maxPid}.`);
+    throw new OperatingError(
+      'usage',
+      `--pid ${text} is no pid`,
+      `Pids are integers from 1 to ${maxPid}.`,
+    );
   }
   return pid;
 }

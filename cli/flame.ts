@@ -1,5 +1,5 @@
-// `flamekeeper flame`: the stacks of a window as a flame graph or as data for other tools, told by the
-// file's ending.
+// `flamekeeper flame`: the stacks of a window as a flame graph or as data for other
+// tools, told by the file's ending.
 
 import { Command } from 'commander';
 import { foldedLines } from '../exporters/formats/folded.js';
@@ -21,8 +21,8 @@ interface FlameOptions extends StacksOptions {
 
 type Format = (answer: StacksAnswer) => Chunks | Promise<Chunks>;
 
-/** Ending -> the answer's bytes. Loaded when asked for: the daemon runs this file too, and has no use for
- *  them. */
+/** Ending -> the answer's bytes. Loaded when asked for: the daemon runs this file
+ *  too, and has no use for them. */
 const formats: Readonly<Record<string, Format>> = {
   '.svg': async ({ profile, coverage, filterText, lines }) => {
     const { flamegraphSvg } = await import('../exporters/formats/flamegraph-svg.js');
@@ -65,7 +65,10 @@ async function flame(options: FlameOptions): Promise<void> {
   const format = options.output === undefined ? undefined : formatOf(options.output);
   const answer = await askForStacks(options);
   if (options.output !== undefined && format !== undefined) {
-    await withProgress(`writing ${options.output}`, writeFileWhole(options.output, await format(answer)));
+    await withProgress(
+      `writing ${options.output}`,
+      writeFileWhole(options.output, await format(answer)),
+    );
   } else {
     await writeStdout(options.json === true ? jsonText(answer) : foldedText(answer));
   }
@@ -75,7 +78,9 @@ async function flame(options: FlameOptions): Promise<void> {
       await writeStderr(['-o x.svg draws this as a flame graph']);
   } else if (options.output !== undefined) {
     const { coverage, stacks } = answer;
-    await writeStdout([`${JSON.stringify({ output: options.output, ...coverageJson(coverage, stacks) })}\n`]);
+    await writeStdout([
+      `${JSON.stringify({ output: options.output, ...coverageJson(coverage, stacks) })}\n`,
+    ]);
   }
 }
 

@@ -1,5 +1,5 @@
-// Where answers go: standard output, whose reader may leave at any time, or a file that appears whole or
-// not at all (written beside its place, then renamed).
+// Where answers go: standard output, whose reader may leave at any time, or a file that appears
+// whole or not at all (written beside its place, then renamed).
 
 import { unlinkSync } from 'node:fs';
 import { open, rename, stat, unlink } from 'node:fs/promises';
@@ -12,15 +12,18 @@ export type Chunks = Iterable<string | Buffer> | AsyncIterable<string | Buffer>;
 /** Writing in pieces of this many characters keeps system calls few and memory flat. */
 const batchLength = 64 * 1024;
 
-/** Writes and waits while the reader is slow; false when the reader left before the end, which is no error.
- *  The stream needs a listener for `error` of its own (guardStreams). **Errors**: `output-failed`. */
+/** Writes and waits while the reader is slow; false when the reader left before the end,
+ *  which is no error. The stream needs a listener for `error` of its own (guardStreams).
+ *  **Errors**: `output-failed`. */
 export async function writeStream(stream: NodeJS.WritableStream, chunks: Chunks): Promise<boolean> {
   for await (const batch of inBatches(chunks)) {
     const error = await new Promise<NodeJS.ErrnoException | null | undefined>((resolve) => {
       stream.write(batch, resolve);
     });
     if (error?.code === 'EPIPE' || error?.code === 'ERR_STREAM_DESTROYED') return false;
-    if (error) throw new OperatingError('output-failed', `cannot write the answer: ${error.message}`);
+    if (error) {
+      throw new OperatingError('output-failed', `cannot write the answer: ${error.message}`);
+    }
   }
   return true;
 }
@@ -37,21 +40,23 @@ export async function writeStderr(lines: readonly string[]): Promise<void> {
   );
 }
 
-/** A reader that leaves must not end the process by an unheard `error`; writeStream hears of it by its
- *  callback. */
+/** A reader that leaves must not end the process by an unheard `error`; writeStream
+ *  hears of it by its callback. */
 export function guardStreams(): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
 }
 
-/** Writes the file whole, or leaves what was there. A path that is no regular file (/dev/stdout, a pipe) is
- *  written straight. Ctrl-C and SIGTERM remove what is half written. **Errors**: `output-failed`, naming
- *  the file. */
+/** Writes the file whole, or leaves what was there. A path that is no regular file (/dev/stdout, a
+ *  pipe) is written straight. Ctrl-C and SIGTERM remove what is half written. **Errors**:
+ *  `output-failed`, naming the file. */
 export async function writeFileWhole(path: string, chunks: Chunks): Promise<void> {
   try {
     if (await isSpecialFile(path)) await writeOnce(await open(path, 'w'), chunks);
     else await writeAndRename(path, chunks);
   } catch (error) {
-    if (error instanceof OperatingError || (error as NodeJS.ErrnoException).code === undefined) throw error;
+    if (error instanceof OperatingError || (error as NodeJS.ErrnoException).code === undefined) {
+      throw error;
+    }
     throw new OperatingError('output-failed', `cannot write ${path}: ${(error as Error).message}`);
   }
 }

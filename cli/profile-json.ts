@@ -1,13 +1,17 @@
-// A profile as JSON: the arrays of storage/model/profile.ts under their own names, so that other tools need
-// no decoder. Written in pieces, since a large profile makes a larger text than one string should hold.
+// A profile as JSON: the arrays of storage/model/profile.ts under their own names, so that
+// other tools need no decoder. Written in pieces, since a large profile makes a larger
+// text than one string should hold.
 
 import type { Profile } from '../storage/model/profile.js';
 
 const itemsAtOnce = 1000;
 
-/** Pieces of one JSON object: `head`'s members, then the profile's. **Shape**: `nodes.parent[i] < i`, node
- *  0 is the root; `rows.values[v][r]` is in `valueTypes[v]`. */
-export function* profileJson(head: Readonly<Record<string, unknown>>, profile: Profile): Generator<string> {
+/** Pieces of one JSON object: `head`'s members, then the profile's. **Shape**: `nodes.parent[i] <
+ *  i`, node 0 is the root; `rows.values[v][r]` is in `valueTypes[v]`. */
+export function* profileJson(
+  head: Readonly<Record<string, unknown>>,
+  profile: Profile,
+): Generator<string> {
   const { name, valueTypes, period, functions, series } = profile;
   yield JSON.stringify({ ...head, stream: name, valueTypes, period }).slice(0, -1);
   yield ',\n"functions":';

@@ -11,8 +11,8 @@ import { runCommand } from './run.js';
 import { statusCommand } from './status.js';
 import { topCommand } from './top.js';
 
-/** Exit codes: 0 answered, 1 the world outside is not as it must be, 2 wrong usage, 70 a bug of ours
- *  (EX_SOFTWARE). */
+/** Exit codes: 0 answered, 1 the world outside is not as it must be, 2 wrong usage, 70
+ *  a bug of ours (EX_SOFTWARE). */
 export const exitCodes = { answered: 0, operatingError: 1, usage: 2, bug: 70 } as const;
 
 export function buildProgram(): Command {
@@ -32,7 +32,14 @@ Examples:
 Times: -15m, now, 14:05, 2026-11-20T14:05:30+01:00.
 Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
     );
-  for (const command of [runCommand, flameCommand, topCommand, eventsCommand, statusCommand, configCommand]) {
+  for (const command of [
+    runCommand,
+    flameCommand,
+    topCommand,
+    eventsCommand,
+    statusCommand,
+    configCommand,
+  ]) {
     program.addCommand(command());
   }
   forEachCommand(program, (command) => {
@@ -42,7 +49,10 @@ Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
 }
 
 /** What to print on standard error, and the exit code. */
-export function reportOf(error: unknown): { readonly lines: readonly string[]; readonly exitCode: number } {
+export function reportOf(error: unknown): {
+  readonly lines: readonly string[];
+  readonly exitCode: number;
+} {
   if (error instanceof CommanderError) return commanderReport(error);
   if (error instanceof OperatingError) {
     const exitCode = error.code === 'usage' ? exitCodes.usage : exitCodes.operatingError;
@@ -77,7 +87,8 @@ function commanderReport(error: CommanderError): { lines: readonly string[]; exi
 function packageVersion(): string {
   for (let url = new URL('..', import.meta.url); ; url = new URL('..', url)) {
     try {
-      return (JSON.parse(readFileSync(new URL('package.json', url), 'utf8')) as { version: string }).version;
+      return (JSON.parse(readFileSync(new URL('package.json', url), 'utf8')) as { version: string })
+        .version;
     } catch (error) {
       if (url.pathname === '/') throw error;
     }

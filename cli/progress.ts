@@ -1,4 +1,5 @@
-// A line on standard error for what takes longer than two seconds, on a terminal only; gone when it is done.
+// A line on standard error for what takes longer than two seconds, on a
+// terminal only; gone when it is done.
 
 const firstAfterMs = 2000;
 const againAfterMs = 500;

@@ -7,17 +7,25 @@ import { formatPercent, formatReasons } from './format.js';
 import { formatRange, rfc3339 } from './window.js';
 
 /** Lines for people. `what` names the counted things: samples, events. */
-export function coverageLines(what: string, coverage: Coverage, stacks?: StackCompleteness): string[] {
+export function coverageLines(
+  what: string,
+  coverage: Coverage,
+  stacks?: StackCompleteness,
+): string[] {
   const { expected, captured, idle, notFired, lost, unexplained, missingBuckets, brokenBlobs } =
     coverage.completeness;
   const lostSum = sumOf(lost);
   const parts = [`${groupDigits(expected)} expected`, `${groupDigits(captured)} captured`];
-  if (what === 'samples') parts.push(`${groupDigits(idle)} idle`, `${groupDigits(notFired)} not fired`);
+  if (what === 'samples') {
+    parts.push(`${groupDigits(idle)} idle`, `${groupDigits(notFired)} not fired`);
+  }
   parts.push(`${groupDigits(lostSum)} lost${reasonsIn(lost)}`);
   parts.push(`${groupDigits(unexplained)} unexplained (${formatPercent(unexplained, expected)})`);
   const lines = [`range: ${formatRange(coverage)}`, `${what}: ${parts.join(', ')}`];
   if (stacks !== undefined) lines.push(...stackLines(stacks));
-  if (missingBuckets > 0) lines.push(`missing: ${groupDigits(missingBuckets)} buckets of 10 s hold nothing`);
+  if (missingBuckets > 0) {
+    lines.push(`missing: ${groupDigits(missingBuckets)} buckets of 10 s hold nothing`);
+  }
   if (brokenBlobs > 0)
     lines.push(`damaged: ${groupDigits(brokenBlobs)} parts of the store could not be read`);
   return lines.map(printable);
@@ -38,7 +46,10 @@ function reasonsIn(counts: Readonly<Record<string, number>>, title = ''): string
 }
 
 /** The same for machines. Times are RFC 3339 in UTC. */
-export function coverageJson(coverage: Coverage, stacks?: StackCompleteness): Record<string, unknown> {
+export function coverageJson(
+  coverage: Coverage,
+  stacks?: StackCompleteness,
+): Record<string, unknown> {
   return {
     from: rfc3339(coverage.fromUnixNs),
     to: rfc3339(coverage.toUnixNs),

@@ -1,5 +1,5 @@
-// Events as a table that may go on for ever: the first page sets the widths, wider cells later push their
-// line only.
+// Events as a table that may go on for ever: the first page sets the widths, wider
+// cells later push their line only.
 
 import { printable } from '../exporters/formats/text.js';
 import type { EventRecord } from '../storage/model/query.js';
@@ -23,7 +23,9 @@ export class EventTable {
   /** Lines without line ends, the first page's with the titles. */
   lines(events: readonly EventRecord[]): string[] {
     if (events.length === 0) return [];
-    const rows = events.map(({ values }) => this.#fields.map((field) => cellText(field, values[field.name])));
+    const rows = events.map(({ values }) =>
+      this.#fields.map((field) => cellText(field, values[field.name])),
+    );
     const lines: string[] = [];
     if (this.#widths === undefined) {
       const titles = this.#fields.map((field) => field.name);

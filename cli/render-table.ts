@@ -1,5 +1,5 @@
-// Plain tables: columns as wide as their widest cell, numbers to the right. Cells are foreign text and made
-// printable.
+// Plain tables: columns as wide as their widest cell, numbers to the right. Cells are
+// foreign text and made printable.
 
 import { printable } from '../exporters/formats/text.js';
 
@@ -9,9 +9,14 @@ export interface Column {
 }
 
 /** Lines without line ends; every row has one cell a column. The last column is not padded. */
-export function renderTable(columns: readonly Column[], rows: readonly (readonly string[])[]): string[] {
+export function renderTable(
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): string[] {
   const cells = [columns.map((column) => column.title), ...rows].map((row) => row.map(printable));
-  const widths = columns.map((_, c) => cells.reduce((width, row) => Math.max(width, row[c]!.length), 0));
+  const widths = columns.map((_, c) =>
+    cells.reduce((width, row) => Math.max(width, row[c]!.length), 0),
+  );
   return cells.map((row) =>
     row
       .map((cell, c) => pad(cell, widths[c]!, columns[c]!.align))

@@ -1,5 +1,5 @@
-// Options that every command has, and what follows from them: the configuration in force and the store to
-// ask.
+// Options that every command has, and what follows from them: the configuration
+// in force and the store to ask.
 
 import { existsSync } from 'node:fs';
 import { Option } from 'commander';
@@ -25,7 +25,10 @@ export function addGlobalOptions(command: Command): Command {
   return command
     .option('--json', 'answer in JSON')
     .option('--data <dir>', 'data directory (also FLAMEKEEPER_DATA)')
-    .option('--config <file>', `configuration file (also FLAMEKEEPER_CONFIG; else ${systemConfigFile})`)
+    .option(
+      '--config <file>',
+      `configuration file (also FLAMEKEEPER_CONFIG; else ${systemConfigFile})`,
+    )
     .addOption(
       new Option('-v, --verbose', 'say more; twice: everything')
         .default(0, 'off')
@@ -43,12 +46,18 @@ export function addWindowOptions(command: Command, from: string, to: string): Co
 export function parseLimit(text: string, max: number): number {
   const limit = /^\d{1,9}$/.test(text) ? Number(text) : 0;
   if (limit >= 1 && limit <= max) return limit;
-  throw new OperatingError('usage', `-n ${text} is not allowed`, `Allowed: an integer from 1 to ${max}.`);
+  throw new OperatingError(
+    'usage',
+    `-n ${text} is not allowed`,
+    `Allowed: an integer from 1 to ${max}.`,
+  );
 }
 
-/** `options` hold the global ones and flags of the schema under their own names. **Errors**: `bad-config`,
- *  naming file, line and value; `usage` for a flag. */
-export function loadSettings(options: GlobalOptions & Readonly<Record<string, unknown>>): LoadedConfig {
+/** `options` hold the global ones and flags of the schema under their own names. **Errors**:
+ *  `bad-config`, naming file, line and value; `usage` for a flag. */
+export function loadSettings(
+  options: GlobalOptions & Readonly<Record<string, unknown>>,
+): LoadedConfig {
   const named = options.config ?? (process.env['FLAMEKEEPER_CONFIG'] || undefined);
   const file = named ?? (existsSync(systemConfigFile) ? systemConfigFile : undefined);
   const result = loadConfig({
@@ -66,12 +75,17 @@ export function loadSettings(options: GlobalOptions & Readonly<Record<string, un
   throw new OperatingError(isUsage ? 'usage' : 'bad-config', lines.join('\n'));
 }
 
-/** Opens the store that the options name, through its daemon when one runs, and closes it after use. */
-export async function withQuery<T>(options: GlobalOptions, use: (query: Query) => Promise<T>): Promise<T> {
+/** Opens the store that the options name, through its daemon when one
+ *  runs, and closes it after use. */
+export async function withQuery<T>(
+  options: GlobalOptions,
+  use: (query: Query) => Promise<T>,
+): Promise<T> {
   return (await findStore(options))(use);
 }
 
-/** The same for more than one use: each opens the store anew, so that the daemon may come and go between. */
+/** The same for more than one use: each opens the store anew, so that the
+ *  daemon may come and go between. */
 export async function findStore(
   options: GlobalOptions,
 ): Promise<<T>(use: (query: Query) => Promise<T>) => Promise<T>> {

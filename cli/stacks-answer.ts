@@ -1,4 +1,5 @@
-// What `flame` and `top` share: ask for stacks, select among them, and say how complete the answer is.
+// What `flame` and `top` share: ask for stacks, select among them, and
+// say how complete the answer is.
 
 import type { Coverage } from '../storage/model/query.js';
 import type { Profile } from '../storage/model/profile.js';
@@ -42,7 +43,9 @@ export async function askForStacks(options: StacksOptions): Promise<StacksAnswer
   const stacks = stackCompleteness(profile);
   const filterText = describeFilter(options);
   const lines = coverageLines('samples', answer.coverage, stacks);
-  if (filterText !== '') lines.push(`filter: ${filterText} (samples above are those of the whole host)`);
+  if (filterText !== '') {
+    lines.push(`filter: ${filterText} (samples above are those of the whole host)`);
+  }
   if (profile.rowNodes.length === 0) lines.push('no sample matches');
   return { profile, coverage: answer.coverage, stacks, filterText, lines };
 }

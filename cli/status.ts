@@ -1,5 +1,5 @@
-// `flamekeeper status`: what the store holds, how complete its last minutes are, and how the daemon is when
-// one runs.
+// `flamekeeper status`: what the store holds, how complete its last minutes are, and
+// how the daemon is when one runs.
 
 import { Command } from 'commander';
 import { groupDigits, printable } from '../exporters/formats/text.js';
@@ -36,9 +36,13 @@ Examples:
 }
 
 async function status(options: GlobalOptions): Promise<void> {
-  const answer = await withQuery(options, (query) => withProgress('reading the store', query.status()));
+  const answer = await withQuery(options, (query) =>
+    withProgress('reading the store', query.status()),
+  );
   const text =
-    options.json === true ? JSON.stringify(statusJson(answer), null, 2) : statusLines(answer).join('\n');
+    options.json === true
+      ? JSON.stringify(statusJson(answer), null, 2)
+      : statusLines(answer).join('\n');
   await writeStdout([`${text}\n`]);
 }
 
@@ -60,7 +64,14 @@ export function statusLines(answer: StatusAnswer): string[] {
   return lines.map(printable);
 }
 
-function segmentCells({ name, state, sizeBytes, buckets, startUnixNs, endUnixNs }: SegmentStatus): string[] {
+function segmentCells({
+  name,
+  state,
+  sizeBytes,
+  buckets,
+  startUnixNs,
+  endUnixNs,
+}: SegmentStatus): string[] {
   const range = formatRange({ fromUnixNs: startUnixNs, toUnixNs: endUnixNs });
   return [name, state, formatBytes(sizeBytes), String(buckets), range];
 }
@@ -71,7 +82,8 @@ function streamText({ name, kind, period }: StreamInfo): string {
     : `${name} (${kind}, 1 per ${period.value} ${period.unit})`;
 }
 
-/** One line a group: `cost.rssBytes` 79552512 -> `  cost: rss 75.9 MiB`. Of losses only those there are. */
+/** One line a group: `cost.rssBytes` 79552512 -> `  cost: rss 75.9 MiB`. Of
+ *  losses only those there are. */
 function daemonLines(daemon: NonNullable<StatusAnswer['daemon']>): string[] {
   const groups = new Map<string, string[]>();
   for (const [path, value] of Object.entries(daemon)) {

@@ -34,7 +34,9 @@ const columns: readonly Column[] = [
 export function topCommand(): Command {
   const command = new Command('top')
     .description('table of functions')
-    .addOption(new Option('--self', 'sort by samples in the function itself (default)').conflicts('total'))
+    .addOption(
+      new Option('--self', 'sort by samples in the function itself (default)').conflicts('total'),
+    )
     .option('--total', 'sort by samples in it and in all it calls')
     .option('-n, --limit <rows>', 'rows at most', '30');
   addWindowOptions(command, defaultFrom, defaultTo);

@@ -1,6 +1,6 @@
-// The window a user asks for: `-15m`, `now`, `14:05`, `14:05:30`, `2026-11-20`, RFC 3339 with or without
-// offset (then local time). A time of day means the most recent one, also where a clock change lets it
-// happen twice, or not that day.
+// The window a user asks for: `-15m`, `now`, `14:05`, `14:05:30`, `2026-11-20`, RFC 3339 with or
+// without offset (then local time). A time of day means the most recent one, also where a clock
+// change lets it happen twice, or not that day.
 
 import { parseDurationMs } from '../config/units.js';
 import { OperatingError } from '../storage/model/errors.js';
@@ -14,21 +14,25 @@ export interface WindowText {
 
 export const defaultFrom = '-15m';
 export const defaultTo = 'now';
-export const timeForms = '-15m, -1h30m, now, 14:05, 14:05:30, 2026-11-20, 2026-11-20T14:05:30+01:00';
+export const timeForms =
+  '-15m, -1h30m, now, 14:05, 14:05:30, 2026-11-20, 2026-11-20T14:05:30+01:00';
 
 const nsPerMs = 1_000_000n;
 /** 2200-01-01: later times are slips of the finger. */
 const lastUnixMs = Date.UTC(2200, 0, 1);
 
-/** **Units**: `nowMs` unix ms. **Errors**: `usage`, with the value, for a time that is none and a window
- *  that is empty or lies in the future. */
+/** **Units**: `nowMs` unix ms. **Errors**: `usage`, with the value, for a time that is none and a
+ *  window that is empty or lies in the future. */
 export function resolveWindow(text: WindowText, nowMs: number): Window {
   const from = text.from ?? defaultFrom;
   const to = text.to ?? defaultTo;
   const fromUnixNs = parseTime(from, '--from', nowMs);
   const toUnixNs = parseTime(to, '--to', nowMs);
   if (fromUnixNs >= BigInt(nowMs) * nsPerMs) {
-    throw new OperatingError('usage', `--from ${from} is not in the past: ${formatTime(fromUnixNs)}`);
+    throw new OperatingError(
+      'usage',
+      `--from ${from} is not in the past: ${formatTime(fromUnixNs)}`,
+    );
   }
   if (fromUnixNs >= toUnixNs) {
     const range = `${formatTime(fromUnixNs)} is not before ${formatTime(toUnixNs)}`;
@@ -122,7 +126,11 @@ function parseRelative(text: string, nowMs: number): bigint | undefined {
 function parseTimeOfDay(text: string, nowMs: number): bigint | undefined {
   const match = /^(\d{2}):(\d{2})(?::(\d{2}))?$/.exec(text);
   if (match === null) return undefined;
-  const [hours, minutes, seconds] = [Number(match[1]), Number(match[2]), Number(match[3] ?? 0)] as const;
+  const [hours, minutes, seconds] = [
+    Number(match[1]),
+    Number(match[2]),
+    Number(match[3] ?? 0),
+  ] as const;
   if (hours > 23 || minutes > 59 || seconds > 59) return undefined;
   const now = new Date(nowMs);
   // Clock changes are months apart: of three days in a row, one has the time of day.
@@ -153,7 +161,11 @@ function parseDate(text: string): bigint | undefined {
   const parts: DateParts = [year, month - 1, day, hours, minutes, seconds];
   const utc = new Date(Date.UTC(...parts));
   const isReal =
-    utc.getUTCMonth() === month - 1 && utc.getUTCDate() === day && hours < 24 && minutes < 60 && seconds < 60;
+    utc.getUTCMonth() === month - 1 &&
+    utc.getUTCDate() === day &&
+    hours < 24 &&
+    minutes < 60 &&
+    seconds < 60;
   if (!isReal) return undefined;
   const offset = match[8];
   const unixMs = offset === undefined ? localTimes(parts)[0] : utcTime(utc, offset);
@@ -162,15 +174,26 @@ function parseDate(text: string): bigint | undefined {
     : BigInt(unixMs) * nsPerMs + BigInt((match[7] ?? '').padEnd(9, '0'));
 }
 
-type DateParts = [year: number, month: number, day: number, hours: number, minutes: number, seconds: number];
+type DateParts = [
+  year: number,
+  month: number,
+  day: number,
+  hours: number,
+  minutes: number,
+  seconds: number,
+];
 
-/** The unix ms at which local clocks show this: one, none where the clock jumps over it, two where it is
- *  set back. */
+/** The unix ms at which local clocks show this: one, none where the clock jumps over
+ *  it, two where it is set back. */
 function localTimes(parts: DateParts): number[] {
   const first = new Date(...parts).getTime();
   const shows = (unixMs: number) => {
     const date = new Date(unixMs);
-    return date.getHours() === parts[3] && date.getMinutes() === parts[4] && date.getSeconds() === parts[5];
+    return (
+      date.getHours() === parts[3] &&
+      date.getMinutes() === parts[4] &&
+      date.getSeconds() === parts[5]
+    );
   };
   return [first, first + 1800e3, first + 3600e3].filter(shows);
 }

@@ -1,5 +1,6 @@
-// The back thread: names, stores and answers. It owns the symbolizer, the store and the socket; the front owns all that
-// touches the kernel. Started as a worker by the front; one message in, one transaction out.
+// The back thread: names, stores and answers. It owns the symbolizer, the store and the
+// socket; the front owns all that touches the kernel. Started as a worker by the front; one
+// message in, one transaction out.
 
 import { writeFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
@@ -39,8 +40,14 @@ class Back {
     const { config } = options;
     const log = (text: string) => send({ kind: 'log', level: 'warn', text });
     const store = Store.open({ dir: config.dataDir, maxAgeMs: config.store.maxAgeMs, log });
-    const back = new Back(store, (daemon) => new QueryServer({ query: store.query(), daemon, log }));
-    const problem = await back.#server.listen(join(config.dataDir, 'flamekeeper.sock'), config.socket);
+    const back = new Back(
+      store,
+      (daemon) => new QueryServer({ query: store.query(), daemon, log }),
+    );
+    const problem = await back.#server.listen(
+      join(config.dataDir, 'flamekeeper.sock'),
+      config.socket,
+    );
     if (problem !== undefined) log(problem);
     return back;
   }
@@ -53,7 +60,8 @@ class Back {
     const startedMs = performance.now();
     this.#daemon = message.daemon;
     for (const symbol of message.kernelSymbols) this.#symbolizer.applyKernelSymbol(symbol);
-    // One that is opened again may still be known: the message that told to forget it may not have come.
+    // One that is opened again may still be known: the message that told
+    // to forget it may not have come.
     for (const id of message.forgottenModules) this.#symbolizer.removeModule(id);
     for (const module of message.modules) {
       this.#symbolizer.removeModule(module.id);
@@ -86,7 +94,12 @@ function fail(error: unknown): void {
   if (error instanceof OperatingError) {
     send({ kind: 'failed', code: error.code, message: error.message, hint: error.hint });
   } else {
-    send({ kind: 'failed', code: 'bug', message: error instanceof Error ? (error.stack ?? error.message) : String(error), hint: '' });
+    send({
+      kind: 'failed',
+      code: 'bug',
+      message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      hint: '',
+    });
   }
 }
 

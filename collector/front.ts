@@ -1,5 +1,6 @@
-// The front thread's work: talks to the kernel and never blocks. It starts the probes and the side-band rings, follows
-// processes and CPUs, and at each flush takes what the kernel counted and makes it a message for the back.
+// The front thread's work: talks to the kernel and never blocks. It starts the probes and the
+// side-band rings, follows processes and CPUs, and at each flush takes what the kernel counted and
+// makes it a message for the back.
 //
 //   flip ── 3 ms ── drain ── side-band up to the flip ── rings ── normalize ── open new files (async) ── message
 
@@ -27,8 +28,8 @@ import type { LoadedProbe } from '../bpf/loaded-probe.js';
 
 /** Series of one flush and sample source; more are folded by executable. */
 const MAX_SERIES = 4096;
-/** What a flush takes happened before its flip, so what had ended by then is not asked for again; but for snapshots of
- *  /proc under way. */
+/** What a flush takes happened before its flip, so what had ended by then is not asked for again;
+ *  but for snapshots of /proc under way. */
 const KEEP_ENDED_NS = 2_000_000_000n;
 
 export interface FrontOptions {
@@ -63,14 +64,20 @@ export class Front {
     this.#log = options.log;
     this.#processes = processes;
     this.#naming = new HostNaming(processes.table, processes.cgroups, processes.users);
-    this.#poller = new Poller({ onReadable: () => this.#onReadable(), onError: (error) => options.fail(error as Error) });
+    this.#poller = new Poller({
+      onReadable: () => this.#onReadable(),
+      onError: (error) => options.fail(error as Error),
+    });
     const uevents = openUeventSocket();
     this.#uevents = 'fd' in uevents ? uevents.fd : undefined;
-    if (this.#uevents === undefined) this.#note('no uevent socket: CPUs that come and go are noticed at the next flush');
+    if (this.#uevents === undefined) {
+      this.#note('no uevent socket: CPUs that come and go are noticed at the next flush');
+    }
     else this.#poller.add(this.#uevents);
   }
 
-  /** Side-band rings first, then probes, then what was there before, then the gate. **Errors**: what the parts throw. */
+  /** Side-band rings first, then probes, then what was there before, then the gate.
+   *  **Errors**: what the parts throw. */
   static async start(config: Config, options: FrontOptions): Promise<Front> {
     const plan = planSampling(config);
     const processes = HostProcesses.open(onlineCpus(), (text) => options.log('warn', text));
@@ -104,18 +111,29 @@ export class Front {
           const ring = new ProbeRing(file, probe, output, {
             maxEvents: config.limits.eventsPerFlush,
             onCgroup: (id, path) => this.#processes.cgroups.apply({ id, path }),
-            onImage: (image) => this.#processes.table.learnExecId(image, this.#processes.table.tableNs(image.ktimeNs)),
+            onImage: (image) =>
+              this.#processes.table.learnExecId(
+                image,
+                this.#processes.table.tableNs(image.ktimeNs),
+              ),
           });
           this.#rings = [...this.#rings, ring];
           this.#poller.add(ring.fd);
         } else {
-          const program = file.descriptor.hooks.find(({ attach }) => attach === 'perf_event')!.program;
+          const program = file.descriptor.hooks.find(
+            ({ attach }) => attach === 'perf_event',
+          )!.program;
           const options = { periodNs: this.#plan.periodNs, note };
-          this.#sources = [...this.#sources, new StackSource({ probe, output, program }, this.#plan.triggers, options)];
+          this.#sources = [
+            ...this.#sources,
+            new StackSource({ probe, output, program }, this.#plan.triggers, options),
+          ];
         }
       }
     }
-    for (const source of this.#sources) for (const cpu of this.#wanted(onlineCpus())) source.open(cpu);
+    for (const source of this.#sources) {
+      for (const cpu of this.#wanted(onlineCpus())) source.open(cpu);
+    }
   }
 
   /** After the last attach: what is counted from here on is complete. */
@@ -124,7 +142,10 @@ export class Front {
     this.#lastFlipKtimeNs = process.hrtime.bigint();
     for (const source of this.#sources) for (const cpu of source.cpus) source.enable(cpu);
     // All maps are allocated as they are made: what they take does not change.
-    this.#kernelMemoryBytes = this.#probes.reduce((sum, probe) => sum + probe.kernelMemoryBytes(), 0);
+    this.#kernelMemoryBytes = this.#probes.reduce(
+      (sum, probe) => sum + probe.kernelMemoryBytes(),
+      0,
+    );
   }
 
   /** What the kernel counted since the last flush. Must not be called again before it resolved. */
@@ -139,7 +160,9 @@ export class Front {
       startUnixNs: this.#lastFlipKtimeNs + offsets.unixMinusMonotonicNs,
       endUnixNs: flipKtimeNs + offsets.unixMinusMonotonicNs,
     };
-    this.#naming.setBootTime(Number(offsets.unixMinusMonotonicNs - offsets.bootMinusMonotonicNs) / 1e6);
+    this.#naming.setBootTime(
+      Number(offsets.unixMinusMonotonicNs - offsets.bootMinusMonotonicNs) / 1e6,
+    );
     this.#processes.setBootOffset(offsets.bootMinusMonotonicNs);
 
     const drained = this.#sources.map((source, index) => source.drain(flips[index]!));
@@ -150,10 +173,19 @@ export class Front {
     const samples: SampleRows[] = [];
     const seen = new Map<number, SeenModule>();
     for (const source of drained) {
-      const streamOfType = Uint8Array.from(this.#plan.triggers.keys(), (index) => streams.length + index);
-      const normalized = normalizeSamples(source.drained, this.#naming, { streamOfType, maxSeries: MAX_SERIES });
+      const streamOfType = Uint8Array.from(
+        this.#plan.triggers.keys(),
+        (index) => streams.length + index,
+      );
+      const normalized = normalizeSamples(source.drained, this.#naming, {
+        streamOfType,
+        maxSeries: MAX_SERIES,
+      });
       source.streams.forEach((stream, type) => {
-        streams.push({ info: stream.info, counters: this.#withCorrections(stream.counters, normalized.weightByType[type]!, type) });
+        streams.push({
+          info: stream.info,
+          counters: this.#withCorrections(stream.counters, normalized.weightByType[type]!, type),
+        });
       });
       for (const [id, module] of normalized.modules) seen.set(id, module);
       samples.push(normalized.rows);
@@ -165,10 +197,20 @@ export class Front {
     this.#processes.expire(flipKtimeNs - KEEP_ENDED_NS);
     this.#lastFlipKtimeNs = flipKtimeNs;
     const files = { modules: opened, forgottenModules: forgotten };
-    return { kind: 'flush', sequence: this.#sequence++, span, streams, samples, events, ...files, kernelSymbols };
+    return {
+      kind: 'flush',
+      sequence: this.#sequence++,
+      span,
+      streams,
+      samples,
+      events,
+      ...files,
+      kernelSymbols,
+    };
   }
 
-  /** The back has fallen behind: the message is dropped, and its samples are told as lost with the next one. */
+  /** The back has fallen behind: the message is dropped, and its samples are
+   *  told as lost with the next one. */
   giveUp(message: DrainedFlush): void {
     this.#givenUp += message.streams[0]?.counters['captured'] ?? 0;
     this.#opener.takeBack(message.modules);
@@ -203,7 +245,10 @@ export class Front {
     for (const ring of this.#rings) ring.read();
   }
 
-  #takeEvents(streams: FlushMessage['streams'][number][], untilKtimeNs: bigint): FlushMessage['events'] {
+  #takeEvents(
+    streams: FlushMessage['streams'][number][],
+    untilKtimeNs: bigint,
+  ): FlushMessage['events'] {
     const times = { originKtimeNs: this.#lastFlipKtimeNs, untilKtimeNs };
     return this.#rings.flatMap((ring) =>
       ring.take(this.#naming, times).map(({ info, counters, columns }) => {
@@ -238,7 +283,10 @@ export class Front {
   /** CPUs that came online are sampled, those that went are let go. */
   #followCpus(): void {
     const online = onlineCpus();
-    this.#processes.followCpus(online, { added: (fd) => this.#poller.add(fd), removed: (fd) => this.#poller.remove(fd) });
+    this.#processes.followCpus(online, {
+      added: (fd) => this.#poller.add(fd),
+      removed: (fd) => this.#poller.remove(fd),
+    });
     const wanted = this.#wanted(online);
     for (const source of this.#sources) {
       for (const cpu of source.cpus) {

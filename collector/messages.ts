@@ -1,5 +1,6 @@
-// What the two threads say to each other. Front (talks to the kernel, never blocks) -> back (names, stores, answers):
-// plain objects and typed arrays by structured clone, a few hundred KB a flush. Nothing here has behaviour.
+// What the two threads say to each other. Front (talks to the kernel, never blocks) -> back
+// (names, stores, answers): plain objects and typed arrays by structured clone, a few hundred KB a
+// flush. Nothing here has behaviour.
 
 import type { Config } from '../config/load.js';
 import type { Counters } from '../storage/model/completeness.js';
@@ -13,9 +14,10 @@ export const KERNEL_FRAME = -1;
 export const UNMAPPED_FRAME = -2;
 export const ANONYMOUS_FRAME = -3;
 
-/** Normalized stacks. **Shape**: stack i has frames [starts[i], starts[i + 1]), leaf first; ends[i] is its enum fk_stack_end.
- *  **Units**: frameOffsets: byte offset in the module's file, or the address in the kernel (signed, exact); callers'
- *  offsets are already moved into the call instruction (address - 1). */
+/** Normalized stacks. **Shape**: stack i has frames [starts[i], starts[i + 1]), leaf first;
+ *  ends[i] is its enum fk_stack_end.
+ *  **Units**: frameOffsets: byte offset in the module's file, or the address in the kernel (signed,
+ *  exact); callers' offsets are already moved into the call instruction (address - 1). */
 export interface StackTable {
   readonly starts: Uint32Array;
   readonly ends: Uint8Array;
@@ -23,7 +25,8 @@ export interface StackTable {
   readonly frameOffsets: Float64Array;
 }
 
-/** Rows of one flush. **Shape**: one entry a row in each row* array; -1 in rowUser or rowKernel: no such stack. */
+/** Rows of one flush. **Shape**: one entry a row in each row* array; -1 in rowUser
+ *  or rowKernel: no such stack. */
 export interface SampleRows {
   /** Index in `FlushMessage.streams`. */
   readonly rowStream: Uint8Array;
@@ -35,7 +38,8 @@ export interface SampleRows {
   readonly stacks: StackTable;
 }
 
-/** A file that samples fell into for the first time; `fd` is open for reading and becomes the back's to close. */
+/** A file that samples fell into for the first time; `fd` is open for reading and
+ *  becomes the back's to close. */
 export interface OpenedModule {
   readonly id: number;
   readonly module: Module;
@@ -109,7 +113,8 @@ export interface FailedMessage {
   readonly hint: string;
 }
 
-export type FromBack = ReadyMessage | FlushedMessage | LogMessage | FailedMessage | { readonly kind: 'stopped' };
+export type FromBack =
+  ReadyMessage | FlushedMessage | LogMessage | FailedMessage | { readonly kind: 'stopped' };
 
 /** Given to the back thread at its start. */
 export interface BackOptions {

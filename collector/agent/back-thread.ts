@@ -1,4 +1,5 @@
-// The front's handle on the back thread: starts the worker, hands flushes over, notices when it falls behind or dies.
+// The front's handle on the back thread: starts the worker, hands flushes over,
+// notices when it falls behind or dies.
 
 import { Worker } from 'node:worker_threads';
 import type { OperatingErrorCode } from '../../storage/model/errors.js';
@@ -6,7 +7,8 @@ import { OperatingError, operatingErrors } from '../../storage/model/errors.js';
 import type { BackOptions, FlushedMessage, FlushMessage, FromBack, ToBack } from '../messages.js';
 import type { Log } from './log.js';
 
-/** Flushes the back may have before it; the next one is not handed over (its samples are counted as lost). */
+/** Flushes the back may have before it; the next one is not handed over (its
+ *  samples are counted as lost). */
 const MAX_PENDING_FLUSHES = 6;
 const STOP_MS = 30_000;
 const BACK = new URL('../back.js', import.meta.url);
@@ -17,10 +19,15 @@ export class BackThread {
   readonly #onFlushed: (message: FlushedMessage) => void;
   readonly #onFailed: (error: Error) => void;
   #pending = 0;
-  #settleStart: { resolve: (storeBytes: number) => void; reject: (error: Error) => void } | undefined;
+  #settleStart:
+    { resolve: (storeBytes: number) => void; reject: (error: Error) => void } | undefined;
   #settleStop: (() => void) | undefined;
 
-  private constructor(worker: Worker, log: Log, on: { flushed: (message: FlushedMessage) => void; failed: (error: Error) => void }) {
+  private constructor(
+    worker: Worker,
+    log: Log,
+    on: { flushed: (message: FlushedMessage) => void; failed: (error: Error) => void },
+  ) {
     this.#worker = worker;
     this.#log = log;
     this.#onFlushed = on.flushed;
@@ -38,7 +45,9 @@ export class BackThread {
   ): Promise<{ back: BackThread; storeBytes: number }> {
     const worker = new Worker(BACK, { workerData: options, trackUnmanagedFds: false });
     const back = new BackThread(worker, log, on);
-    const storeBytes = await new Promise<number>((resolve, reject) => (back.#settleStart = { resolve, reject }));
+    const storeBytes = await new Promise<number>(
+      (resolve, reject) => (back.#settleStart = { resolve, reject }),
+    );
     back.#settleStart = undefined;
     return { back, storeBytes };
   }
@@ -56,8 +65,14 @@ export class BackThread {
   async stop(): Promise<void> {
     const stopped = new Promise<void>((resolve) => (this.#settleStop = resolve));
     this.#post({ kind: 'stop' });
-    const timer = setTimeout(() => this.#log('error', `the store did not close within ${STOP_MS / 1000} s`), STOP_MS);
-    await Promise.race([stopped, new Promise<void>((resolve) => setTimeout(resolve, STOP_MS).unref())]);
+    const timer = setTimeout(
+      () => this.#log('error', `the store did not close within ${STOP_MS / 1000} s`),
+      STOP_MS,
+    );
+    await Promise.race([
+      stopped,
+      new Promise<void>((resolve) => setTimeout(resolve, STOP_MS).unref()),
+    ]);
     clearTimeout(timer);
     await this.#worker.terminate();
   }

@@ -1,5 +1,5 @@
-// The daemon from start to stop: settings, back thread (the store's lock first), front, flushes on the clock, and a last
-// flush on SIGINT, SIGTERM or SIGHUP.
+// The daemon from start to stop: settings, back thread (the store's lock first), front, flushes on
+// the clock, and a last flush on SIGINT, SIGTERM or SIGHUP.
 
 import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
@@ -22,19 +22,23 @@ export interface DaemonOptions {
   readonly verbosity: number;
 }
 
-/** Runs until SIGINT, SIGTERM or SIGHUP; resolves to the exit code. **Errors**: rejects with an OperatingError when it cannot start
- *  or cannot go on. */
+/** Runs until SIGINT, SIGTERM or SIGHUP; resolves to the exit code. **Errors**: rejects with an
+ *  OperatingError when it cannot start or cannot go on. */
 export async function runDaemon(config: Config, options: DaemonOptions): Promise<number> {
   const relaunch = relaunchWithSettings();
   const signal = stopSignal();
   const figures = new Figures();
-  const statusLine = options.isTerminal ? new StatusLine(process.stderr, () => figures.current()) : undefined;
+  const statusLine = options.isTerminal
+    ? new StatusLine(process.stderr, () => figures.current())
+    : undefined;
   const level = options.verbosity > 0 ? 'debug' : config.log.level;
   const log = createLog(level, (line) => {
     statusLine?.clear();
     process.stderr.write(line);
   });
-  if (relaunch.problem !== undefined) log('warn', `${relaunch.problem}: the daemon uses more memory than it must`);
+  if (relaunch.problem !== undefined) {
+    log('warn', `${relaunch.problem}: the daemon uses more memory than it must`);
+  }
   try {
     return await serve(config, { ...options, log, figures, signal });
   } finally {
@@ -55,7 +59,10 @@ interface Threads {
   readonly log: Log;
 }
 
-async function serve(config: Config, { log, figures, signal, verbosity }: Running): Promise<number> {
+async function serve(
+  config: Config,
+  { log, figures, signal, verbosity }: Running,
+): Promise<number> {
   const stopping = new Promise((resolve) => signal.addEventListener('abort', resolve));
   let fail: (error: Error) => void = () => undefined;
   const failed = new Promise<never>((_, reject) => (fail = reject));
@@ -66,14 +73,22 @@ async function serve(config: Config, { log, figures, signal, verbosity }: Runnin
     ownSize.tidy();
     log('debug', storedText(message));
   };
-  const { back, storeBytes } = await BackThread.start({ config }, log, { flushed: onFlushed, failed: fail });
+  const { back, storeBytes } = await BackThread.start({ config }, log, {
+    flushed: onFlushed,
+    failed: fail,
+  });
   figures.storeBytes = storeBytes;
   let front: Front | undefined;
   try {
     front = await Front.start(config, { log, verbosity, fail });
     const flush = (isLast: boolean) => flushOnce({ front: front!, back, figures, log }, isLast);
-    const timer = new FlushTimer(front.intervalMs, () => flush(false).catch((error: unknown) => fail(error as Error)));
-    log('info', `sampling ${front.cpuCount} CPUs at ${config.sampling.frequencyHz} Hz into ${config.dataDir}`);
+    const timer = new FlushTimer(front.intervalMs, () =>
+      flush(false).catch((error: unknown) => fail(error as Error)),
+    );
+    log(
+      'info',
+      `sampling ${front.cpuCount} CPUs at ${config.sampling.frequencyHz} Hz into ${config.dataDir}`,
+    );
     sendSdNotify('READY=1');
     await Promise.race([stopping, failed]).finally(() => timer.stop());
     sendSdNotify('STOPPING=1');
@@ -85,7 +100,8 @@ async function serve(config: Config, { log, figures, signal, verbosity }: Runnin
   }
 }
 
-/** Takes what the kernel counted since the last flush and hands it to the back, unless that has fallen too far behind. */
+/** Takes what the kernel counted since the last flush and hands it to the back, unless
+ *  that has fallen too far behind. */
 async function flushOnce({ front, back, figures, log }: Threads, isLast: boolean): Promise<void> {
   const startedMs = performance.now();
   const drained = await front.flush(isLast);
@@ -102,7 +118,14 @@ function drainedText({ sequence, span, streams, events }: DrainedFlush): string 
   return `flush ${sequence} drained: from ${from}, ${streams[0]?.counters['captured'] ?? 0} samples, ${eventCount} events`;
 }
 
-function storedText({ sequence, isDurable, segment, durationMs, framesNamed, framesTotal }: FlushedMessage): string {
+function storedText({
+  sequence,
+  isDurable,
+  segment,
+  durationMs,
+  framesNamed,
+  framesTotal,
+}: FlushedMessage): string {
   const where = isDurable ? `stored in ${segment}` : 'not stored yet';
   return `flush ${sequence} ${where}: ${durationMs.toFixed(1)} ms, ${framesNamed} of ${framesTotal} frames named`;
 }

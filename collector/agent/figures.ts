@@ -1,4 +1,5 @@
-// What the daemon knows of itself: for the status line each second, and for `status` with each flush.
+// What the daemon knows of itself: for the status line each second,
+// and for `status` with each flush.
 
 import type { DrainedFlush, FlushedMessage } from '../messages.js';
 import type { TableCounts } from '../process/table.js';

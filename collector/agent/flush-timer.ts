@@ -1,4 +1,5 @@
-// Flushes on the wall clock's multiples of the interval, so that a flush is a whole bucket of stored time.
+// Flushes on the wall clock's multiples of the interval, so that a flush is
+// a whole bucket of stored time.
 //
 //   wall clock   10.000      20.000      30.000
 //   flush            |10.002     |20.003     |30.002      a little after, never before
@@ -12,7 +13,8 @@ export class FlushTimer {
   #running: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  /** `flush` must not reject. A flush that is late makes the next boundary's flush the next one; none stack up. */
+  /** `flush` must not reject. A flush that is late makes the next boundary's flush
+   *  the next one; none stack up. */
   constructor(intervalMs: number, flush: () => Promise<void>) {
     this.#intervalMs = intervalMs;
     this.#flush = flush;

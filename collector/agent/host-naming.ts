@@ -1,4 +1,5 @@
-// Names for samples and events, from the process table, the cgroup table and the users' file. (front)
+// Names for samples and events, from the process table, the cgroup
+// table and the users' file. (front)
 
 import type { CgroupPaths } from '../process/cgroups.js';
 import type { Incarnation, ProcessTable } from '../process/table.js';
@@ -6,8 +7,8 @@ import type { UserNames } from '../process/users.js';
 import type { EventNaming } from '../pipeline/event-columns.js';
 import type { Naming, SampledImage } from '../pipeline/samples.js';
 
-/** A process that ended before the flush and lived less than this is folded with others of its executable: keeping each
- *  apart would let a storm of them grow the store without bound. */
+/** A process that ended before the flush and lived less than this is folded with others of its
+ *  executable: keeping each apart would let a storm of them grow the store without bound. */
 const FOLD_BELOW_NS = 60e9;
 
 
@@ -23,7 +24,8 @@ export class HostNaming implements Naming, EventNaming {
     this.#users = users;
   }
 
-  /** To be set before each flush: the wall clock may have been set. **Units**: unix time of boot, ms. */
+  /** To be set before each flush: the wall clock may have been set.
+   *  **Units**: unix time of boot, ms. */
   setBootTime(unixMs: number): void {
     this.#bootUnixMs = unixMs;
   }

@@ -1,5 +1,5 @@
-// The processes of the host as the front follows them: side-band rings into the table, /proc for what was there before
-// and after losses, cgroup paths and user names beside. (front)
+// The processes of the host as the front follows them: side-band rings into the table, /proc for
+// what was there before and after losses, cgroup paths and user names beside. (front)
 
 import { OperatingError } from '../../storage/model/errors.js';
 import type { KernelSymbol } from '../messages.js';
@@ -39,7 +39,11 @@ export class HostProcesses {
     const baseKtimeNs = process.hrtime.bigint();
     const { bootMinusMonotonicNs } = clockOffsets();
     const rings = new SidebandRings({ baseKtimeNs, cpuCount: cpus.length });
-    const processes = new HostProcesses(rings, new ProcessTable({ baseKtimeNs, bootMinusMonotonicNs }), note);
+    const processes = new HostProcesses(
+      rings,
+      new ProcessTable({ baseKtimeNs, bootMinusMonotonicNs }),
+      note,
+    );
     for (const cpu of cpus) {
       const opened = processes.#addCpu(cpu);
       if ('fd' in opened) continue;
@@ -68,7 +72,8 @@ export class HostProcesses {
     this.read(process.hrtime.bigint() - 1_000_000n);
   }
 
-  /** Takes in events up to `horizonKtimeNs`, which must lie a little in the past: rings are merged by time. */
+  /** Takes in events up to `horizonKtimeNs`, which must lie a little in the
+   *  past: rings are merged by time. */
   read(horizonKtimeNs: bigint): void {
     const horizonNs = this.table.tableNs(horizonKtimeNs);
     for (const event of this.#rings.read(horizonNs)) {
@@ -92,7 +97,10 @@ export class HostProcesses {
     void this.cgroups.scanIfWanted(process.hrtime.bigint());
   }
 
-  followCpus(online: readonly number[], on: { readonly added: (fd: number) => void; readonly removed: (fd: number) => void }): void {
+  followCpus(
+    online: readonly number[],
+    on: { readonly added: (fd: number) => void; readonly removed: (fd: number) => void },
+  ): void {
     for (const [cpu, fd] of this.#fds) {
       if (online.includes(cpu)) continue;
       on.removed(fd);
@@ -126,7 +134,9 @@ export class HostProcesses {
     if (which === undefined) return;
     this.#isReading = true;
     try {
-      if (which === 'all') this.#note('side-band events were lost: processes are read from /proc again');
+      if (which === 'all') {
+        this.#note('side-band events were lost: processes are read from /proc again');
+      }
       await readProcesses(this.table, which, { signal: this.#stop.signal });
     } finally {
       this.#isReading = false;

@@ -1,5 +1,5 @@
-// Keeps the daemon small: what only the start needed of node's code is dropped once, and what the C heap has free (the
-// compiler's work space above all) is given back each minute.
+// Keeps the daemon small: what only the start needed of node's code is dropped once, and what the C
+// heap has free (the compiler's work space above all) is given back each minute.
 
 import { dropOwnText, trimHeap } from '../../ffi/own-memory.js';
 

@@ -1,5 +1,5 @@
-// The rings of the loaded probes: records are told apart by their tag and go where the descriptor says: into the columns
-// of an event stream, or to the cgroup table. (front)
+// The rings of the loaded probes: records are told apart by their tag and go where the descriptor
+// says: into the columns of an event stream, or to the cgroup table. (front)
 
 import { readFileSync } from 'node:fs';
 import type { EventRecordType, RingOutput } from '../../bpf/descriptor.js';
@@ -37,7 +37,10 @@ export class ProbeRing {
   readonly #reader: RingReader;
   readonly #probe: LoadedProbe;
   readonly #output: RingOutput;
-  readonly #collectors = new Map<number, { readonly tag: string; readonly collector: EventCollector }>();
+  readonly #collectors = new Map<
+    number,
+    { readonly tag: string; readonly collector: EventCollector }
+  >();
   readonly #streams: readonly EventCollector[];
   readonly #cgroupTags: ReadonlySet<number>;
   readonly #onCgroup: (id: bigint, path: string) => void;
@@ -58,19 +61,26 @@ export class ProbeRing {
     const tags = new Map(btf.enum('fk_record_tag')?.values.map(({ name, value }) => [name, value]));
     const tagValue = (tag: string): number => {
       const value = tags.get(tag);
-      assert(value !== undefined, `the object of probe ${descriptor.name} knows the record tag ${tag}`);
+      assert(
+        value !== undefined,
+        `the object of probe ${descriptor.name} knows the record tag ${tag}`,
+      );
       return value;
     };
     const byStream = new Map<string, EventRecordType[]>();
     for (const record of output.records) {
-      if (record.kind === 'event') byStream.set(record.stream, [...(byStream.get(record.stream) ?? []), record]);
+      if (record.kind === 'event') {
+        byStream.set(record.stream, [...(byStream.get(record.stream) ?? []), record]);
+      }
     }
     this.#streams = [...byStream.values()].map((types) => {
       const collector = new EventCollector(types, (name) => btf.struct(name), options);
       for (const { tag } of types) this.#collectors.set(tagValue(tag), { tag, collector });
       return collector;
     });
-    this.#cgroupTags = new Set(output.records.filter(({ kind }) => kind === 'cgroup').map(({ tag }) => tagValue(tag)));
+    this.#cgroupTags = new Set(
+      output.records.filter(({ kind }) => kind === 'cgroup').map(({ tag }) => tagValue(tag)),
+    );
   }
 
   get fd(): number {
@@ -82,8 +92,12 @@ export class ProbeRing {
     this.#reader.read((view, offset, sizeBytes) => this.#dispatch(view, offset, sizeBytes));
   }
 
-  /** What happened until `untilKtimeNs` and was not taken yet, by stream. What was dropped is told with the first. */
-  take(naming: EventNaming, times: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint }): TakenEvents[] {
+  /** What happened until `untilKtimeNs` and was not taken yet, by stream. What was
+   *  dropped is told with the first. */
+  take(
+    naming: EventNaming,
+    times: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint },
+  ): TakenEvents[] {
     const drops = this.#newDrops();
     const malformed = this.#malformed;
     this.#malformed = 0;
@@ -102,7 +116,10 @@ export class ProbeRing {
   }
 
   #dispatch(view: DataView, offset: number, sizeBytes: number): void {
-    const tag = sizeBytes < wire.FK_RECORD_SIZE ? -1 : view.getUint32(offset + wire.FK_RECORD_TAG_OFFSET, true);
+    const tag =
+      sizeBytes < wire.FK_RECORD_SIZE
+        ? -1
+        : view.getUint32(offset + wire.FK_RECORD_TAG_OFFSET, true);
     const known = this.#collectors.get(tag);
     if (known !== undefined) {
       if (!known.collector.append(known.tag, view, offset, sizeBytes)) this.#malformed++;

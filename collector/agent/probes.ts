@@ -1,4 +1,5 @@
-// The probes: found by listing a folder, configured from their descriptors and flamekeeper.yaml, loaded and attached.
+// The probes: found by listing a folder, configured from their descriptors and
+// flamekeeper.yaml, loaded and attached.
 
 import { readdirSync } from 'node:fs';
 import type { Knob, ProbeDescriptor } from '../../bpf/descriptor.js';
@@ -30,7 +31,9 @@ export async function findProbes(folder: URL = FOLDER): Promise<ProbeFile[]> {
   const names = readdirSync(folder).filter((name) => name.endsWith('.js'));
   return Promise.all(
     names.sort().map(async (name) => {
-      const { descriptor } = (await import(new URL(name, folder).href)) as { descriptor: ProbeDescriptor };
+      const { descriptor } = (await import(new URL(name, folder).href)) as {
+        descriptor: ProbeDescriptor;
+      };
       return { descriptor, objectPath: new URL(name.replace(/\.js$/, '.bpf.o'), folder).pathname };
     }),
   );
@@ -49,7 +52,16 @@ export function loadProbes(
     for (const file of files) {
       const { descriptor, objectPath } = file;
       const rodata = { ...hostConstants(descriptor, facts), ...knobValues(descriptor, config) };
-      loaded.push({ file, probe: loadProbe({ objectPath, descriptor, rodata, maxEntries: mapSizes(descriptor, facts), ...options }) });
+      loaded.push({
+        file,
+        probe: loadProbe({
+          objectPath,
+          descriptor,
+          rodata,
+          maxEntries: mapSizes(descriptor, facts),
+          ...options,
+        }),
+      });
     }
     return loaded;
   } catch (error) {
@@ -85,11 +97,17 @@ function knobValues(descriptor: ProbeDescriptor, config: Config): Record<string,
   return values;
 }
 
-function checkKnob(option: string, knob: Knob, given: { readonly value: unknown; readonly line: number }): void {
+function checkKnob(
+  option: string,
+  knob: Knob,
+  given: { readonly value: unknown; readonly line: number },
+): void {
   const { value, line } = given;
   const at = `line ${line}: ${option}: ${JSON.stringify(value)}`;
   if (typeof knob.default === 'boolean') {
-    if (typeof value !== 'boolean') throw new OperatingError('bad-config', `${at} is not true or false`);
+    if (typeof value !== 'boolean') {
+      throw new OperatingError('bad-config', `${at} is not true or false`);
+    }
     return;
   }
   const { min = 0, max = 2 ** 32 - 1 } = knob;
@@ -99,17 +117,26 @@ function checkKnob(option: string, knob: Knob, given: { readonly value: unknown;
 }
 
 function refuseUnknownProbes(files: readonly ProbeFile[], config: Config): void {
-  const knobsOf = new Map(files.map(({ descriptor }) => [descriptor.name, Object.keys(descriptor.knobs)]));
+  const knobsOf = new Map(
+    files.map(({ descriptor }) => [descriptor.name, Object.keys(descriptor.knobs)]),
+  );
   for (const [probe, options] of Object.entries(config.probes)) {
     const knobs = knobsOf.get(probe);
     const first = Object.values(options)[0]?.line ?? 0;
     if (knobs === undefined) {
-      throw new OperatingError('bad-config', `line ${first}: there is no probe ${probe}; there are ${[...knobsOf.keys()].join(', ')}`);
+      throw new OperatingError(
+        'bad-config',
+        `line ${first}: there is no probe ${probe}; there are ${[...knobsOf.keys()].join(', ')}`,
+      );
     }
     for (const [name, { line }] of Object.entries(options)) {
       if (knobs.includes(name)) continue;
-      const allowed = knobs.length === 0 ? 'it has no options' : `its options are ${knobs.join(', ')}`;
-      throw new OperatingError('bad-config', `line ${line}: the probe ${probe} has no option ${name}; ${allowed}`);
+      const allowed =
+        knobs.length === 0 ? 'it has no options' : `its options are ${knobs.join(', ')}`;
+      throw new OperatingError(
+        'bad-config',
+        `line ${line}: the probe ${probe} has no option ${name}; ${allowed}`,
+      );
     }
   }
 }

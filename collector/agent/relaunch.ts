@@ -1,6 +1,7 @@
-// Node decides on heap sizes and thread pools before any of our code runs, and glibc on its arenas: the daemon starts
-// itself again, in the same process, with the settings that keep it small and cheap. Both heaps are a few MB, so that
-// V8's collection at each pause (every flush looks like one) and its helpers cost more than they save.
+// Node decides on heap sizes and thread pools before any of our code runs, and glibc on its arenas:
+// the daemon starts itself again, in the same process, with the settings that keep it small and
+// cheap. Both heaps are a few MB, so that V8's collection at each pause (every flush looks like
+// one) and its helpers cost more than they save.
 
 import { execve } from '../../ffi/libc.js';
 
@@ -16,12 +17,22 @@ const ENVIRONMENT = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '2' };
 
 /** Returns only when the settings are in force already, or cannot be had (`problem` says why). */
 export function relaunchWithSettings(): { readonly problem?: string } {
-  const hasFlags = NODE_FLAGS.every((flag) => process.execArgv.some((arg) => arg.split('=')[0] === flag.split('=')[0]));
+  const hasFlags = NODE_FLAGS.every((flag) =>
+    process.execArgv.some((arg) => arg.split('=')[0] === flag.split('=')[0]),
+  );
   const hasEnvironment = Object.keys(ENVIRONMENT).every((name) => process.env[name] !== undefined);
   if (hasFlags && hasEnvironment) return {};
-  if (process.env['FLAMEKEEPER_RELAUNCHED'] !== undefined) return { problem: 'node did not take its memory settings' };
-  const missing = NODE_FLAGS.filter((flag) => !process.execArgv.some((arg) => arg.split('=')[0] === flag.split('=')[0]));
+  if (process.env['FLAMEKEEPER_RELAUNCHED'] !== undefined) {
+    return { problem: 'node did not take its memory settings' };
+  }
+  const missing = NODE_FLAGS.filter(
+    (flag) => !process.execArgv.some((arg) => arg.split('=')[0] === flag.split('=')[0]),
+  );
   const args = [process.execPath, ...process.execArgv, ...missing, ...process.argv.slice(1)];
-  const errno = execve(process.execPath, args, { ...ENVIRONMENT, ...process.env, FLAMEKEEPER_RELAUNCHED: '1' });
+  const errno = execve(process.execPath, args, {
+    ...ENVIRONMENT,
+    ...process.env,
+    FLAMEKEEPER_RELAUNCHED: '1',
+  });
   return { problem: `execve of ${process.execPath} failed: ${String(errno)}` };
 }

@@ -1,5 +1,5 @@
-// What is sampled how often, and what that needs: triggers, map sizes and the time between drains. Pure but for the
-// number of CPUs.
+// What is sampled how often, and what that needs: triggers, map sizes and the time between drains.
+// Pure but for the number of CPUs.
 
 import { assert, OperatingError } from '../../storage/model/errors.js';
 import type { StreamInfo } from '../../storage/model/stream.js';
@@ -33,10 +33,16 @@ export function planSampling(config: Config): SamplingPlan {
   const online = onlineCpus();
   const absent = cpus === 'all' ? [] : cpus.filter((cpu) => cpu >= possibleCpuCount());
   if (absent.length > 0) {
-    throw new OperatingError('bad-config', `sampling.cpus: CPU ${absent[0]} does not exist; there are 0-${possibleCpuCount() - 1}`);
+    throw new OperatingError(
+      'bad-config',
+      `sampling.cpus: CPU ${absent[0]} does not exist; there are 0-${possibleCpuCount() - 1}`,
+    );
   }
-  const sampledCpus = cpus === 'all' ? online.length : online.filter((cpu) => cpus.includes(cpu)).length;
-  if (sampledCpus === 0) throw new OperatingError('bad-config', 'sampling.cpus: none of these CPUs is online');
+  const sampledCpus =
+    cpus === 'all' ? online.length : online.filter((cpu) => cpus.includes(cpu)).length;
+  if (sampledCpus === 0) {
+    throw new OperatingError('bad-config', 'sampling.cpus: none of these CPUs is online');
+  }
   const perSecond = sampledCpus * frequencyHz;
   const floor = config.sampling.events.length > 0 ? MIN_ENTRIES_WITH_EVENTS : MIN_ENTRIES;
   const wanted = Math.max(floor, powerOfTwo((perSecond * config.flush.intervalMs * 1.25) / 1000));
@@ -47,14 +53,19 @@ export function planSampling(config: Config): SamplingPlan {
     cpus,
     triggers: [clockTrigger(frequencyHz, periodNs), ...eventTriggers(config)],
     periodNs,
-    intervalMs: drainInterval(config.flush.intervalMs, perSecond, Math.min(countMapEntries, stackMapEntries)),
+    intervalMs: drainInterval(
+      config.flush.intervalMs,
+      perSecond,
+      Math.min(countMapEntries, stackMapEntries),
+    ),
     possibleCpus: possibleCpuCount(),
     countMapEntries,
     stackMapEntries,
   };
 }
 
-/** The interval, divided until the samples of one fit the maps even if all were different; never below 200 ms. */
+/** The interval, divided until the samples of one fit the maps even if all were
+ *  different; never below 200 ms. */
 function drainInterval(intervalMs: number, perSecond: number, entries: number): number {
   let divided = intervalMs;
   for (let parts = 2; (perSecond * divided) / 1000 > entries && divided > 200; parts++) {
@@ -81,14 +92,24 @@ function clockTrigger(frequencyHz: number, periodNs: bigint): SampleTrigger {
 function eventTriggers(config: Config): SampleTrigger[] {
   const { events } = config.sampling;
   if (events.length >= MAX_TRIGGERS) {
-    throw new OperatingError('bad-config', `sampling.events: ${events.length} events; at most ${MAX_TRIGGERS - 1} fit beside the clock`);
+    throw new OperatingError(
+      'bad-config',
+      `sampling.events: ${events.length} events; at most ${MAX_TRIGGERS - 1} fit beside the clock`,
+    );
   }
   return events.map(({ event: name, period, frequencyHz }, index) => {
     const event = findPerfEvent(name);
     if (event === undefined) {
-      throw new OperatingError('bad-config', `sampling.events: there is no event ${name}; there are ${perfEventNames.join(', ')}`);
+      throw new OperatingError(
+        'bad-config',
+        `sampling.events: there is no event ${name}; there are ${perfEventNames.join(', ')}`,
+      );
     }
-    const stream: StreamInfo = { name, kind: 'samples', valueType: { type: name, unit: event.unit } };
+    const stream: StreamInfo = {
+      name,
+      kind: 'samples',
+      valueType: { type: name, unit: event.unit },
+    };
     const rate = frequencyHz === undefined ? { period: period ?? 1 } : { frequencyHz };
     return { stream, event, sampleType: index + 1, ...rate };
   });

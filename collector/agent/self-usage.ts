@@ -1,9 +1,11 @@
-// What the daemon itself costs: CPU of each thread, and memory. Read at each flush, so with few system calls.
+// What the daemon itself costs: CPU of each thread, and memory. Read at each
+// flush, so with few system calls.
 
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 
 export interface SelfUsage {
-  /** Thread name -> CPU ns since it began, summed over threads of one name (libuv's pool, V8's workers). */
+  /** Thread name -> CPU ns since it began, summed over threads of one name
+   *  (libuv's pool, V8's workers). */
   readonly cpuNsByThread: ReadonlyMap<string, number>;
   readonly cpuNs: number;
   readonly rssBytes: number;

@@ -12,9 +12,11 @@ export interface DaemonFigures {
 }
 
 export function statusText(figures: DaemonFigures): string {
-  const { samplesPerSecond, processes, accounted, cpuPercent, rssBytes, storeBytes, flushes } = figures;
+  const { samplesPerSecond, processes, accounted, cpuPercent, rssBytes, storeBytes, flushes } =
+    figures;
   const head = `${samplesPerSecond.toFixed(1)} samples/s · ${processes} processes`;
-  const completeness = flushes === 0 ? 'first flush pending' : `${(accounted * 100).toFixed(2)} % accounted for`;
+  const completeness =
+    flushes === 0 ? 'first flush pending' : `${(accounted * 100).toFixed(2)} % accounted for`;
   const own = `own CPU ${cpuPercent.toFixed(2)} %, RSS ${(rssBytes / 1e6).toFixed(0)} MB`;
   return `${head} · ${completeness} · ${own} · store ${formatBytes(storeBytes)}`;
 }

@@ -1,5 +1,5 @@
-// Opens the files that samples fell into, once each, inside the root of a process that maps them. Opening is
-// asynchronous: a slow disk delays the flush's message, never the front. (front)
+// Opens the files that samples fell into, once each, inside the root of a process that maps them.
+// Opening is asynchronous: a slow disk delays the flush's message, never the front. (front)
 
 import { fstatSync } from 'node:fs';
 import { closeFd } from '../../ffi/libc.js';
@@ -14,7 +14,8 @@ export interface SeenModule {
   readonly tgid: number;
 }
 
-/** Files known to the back; those sampled least recently are forgotten, and opened again should they return. */
+/** Files known to the back; those sampled least recently are forgotten, and
+ *  opened again should they return. */
 const MAX_KNOWN = 4096;
 /** A flush waits so long for slow disks; what opens later goes with the next one. */
 const PATIENCE_MS = 2_000;
@@ -24,9 +25,9 @@ export class ModuleOpener {
   readonly #known = new Set<number>();
   #late: OpenedModule[] = [];
 
-  /** The modules that the back does not know, each with a descriptor or the reason why there is none;
-   *  and the ids that it may forget. One that took too long comes twice: first without, then with its
-   *  descriptor. */
+  /** The modules that the back does not know, each with a descriptor or the reason why there
+   *  is none; and the ids that it may forget. One that took too long comes twice: first
+   *  without, then with its descriptor. */
   async open(
     seen: readonly SeenModule[],
   ): Promise<{ readonly opened: OpenedModule[]; readonly forgotten: number[] }> {
@@ -73,7 +74,9 @@ async function openModule(module: ModuleRef, tgid: number): Promise<OpenedModule
   const { path } = module.module;
   let result = await openInRoot(`/proc/${tgid}/root`, path);
   // The process is gone: most share our root, and who does not is found out by build id or inode.
-  if ('errno' in result && (result.errno === 'ENOENT' || result.errno === 'ESRCH')) result = await openInRoot('/', path);
+  if ('errno' in result && (result.errno === 'ENOENT' || result.errno === 'ESRCH')) {
+    result = await openInRoot('/', path);
+  }
   if ('errno' in result) return { reason: reasonOf(result.errno) };
   if (module.inode !== 0n && fstatSync(result.fd, { bigint: true }).ino !== module.inode) {
     closeFd(result.fd);
@@ -85,6 +88,8 @@ async function openModule(module: ModuleRef, tgid: number): Promise<OpenedModule
 function reasonOf(errno: string): NameReason {
   if (errno === 'EACCES' || errno === 'EPERM') return 'no-permission';
   if (errno === 'EINVAL') return 'not-elf';
-  if (errno === 'EMFILE' || errno === 'ENFILE' || errno === 'EAGAIN' || errno === 'ETIMEDOUT') return 'over-budget';
+  if (errno === 'EMFILE' || errno === 'ENFILE' || errno === 'EAGAIN' || errno === 'ETIMEDOUT') {
+    return 'over-budget';
+  }
   return 'file-gone';
 }

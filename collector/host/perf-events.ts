@@ -1,4 +1,5 @@
-// perf's names of events that can trigger a sample: name -> perf_event_attr type and config (linux/perf_event.h).
+// perf's names of events that can trigger a sample: name -> perf_event_attr type
+// and config (linux/perf_event.h).
 
 const PERF_TYPE_SOFTWARE = 1;
 

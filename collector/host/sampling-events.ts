@@ -1,5 +1,5 @@
-// The perf events that trigger samples: one a CPU and sample type, opened disabled, attached, then enabled. CPUs that go
-// offline lose theirs and get new ones when they come back.
+// The perf events that trigger samples: one a CPU and sample type, opened disabled, attached, then
+// enabled. CPUs that go offline lose theirs and get new ones when they come back.
 
 import type { PerfEventName } from './perf-events.js';
 import { closeFd } from '../../ffi/libc.js';
@@ -8,7 +8,8 @@ import type { PerfEventAttr } from '../../ffi/perf-event.js';
 import { OperatingError } from '../../storage/model/errors.js';
 import type { StreamInfo } from '../../storage/model/stream.js';
 
-/** What triggers a sample, and how often: each `period` of the event's unit, or `frequencyHz` times a second. */
+/** What triggers a sample, and how often: each `period` of the event's unit, or
+ *  `frequencyHz` times a second. */
 export interface SampleTrigger {
   readonly stream: StreamInfo;
   readonly event: PerfEventName;
@@ -40,8 +41,9 @@ export class SamplingEvents {
     return [...this.#fds.keys()];
   }
 
-  /** Opens and attaches this CPU's events; they start with `enable`. **Errors**: `no-privilege`, `kernel-unsupported` when
-   *  not even the clock can be had; another trigger that cannot is noted and left out. */
+  /** Opens and attaches this CPU's events; they start with `enable`. **Errors**:
+   *  `no-privilege`, `kernel-unsupported` when not even the clock can be had; another trigger
+   *  that cannot is noted and left out. */
   open(cpu: number): void {
     const opened = [];
     for (const trigger of this.#triggers) {
@@ -52,7 +54,9 @@ export class SamplingEvents {
       } else if (trigger.sampleType === 0) {
         throw openError(trigger, cpu, result.errno);
       } else {
-        this.#hooks.note(`event ${trigger.stream.name} on CPU ${cpu}: ${result.errno}; its samples are not taken`);
+        this.#hooks.note(
+          `event ${trigger.stream.name} on CPU ${cpu}: ${result.errno}; its samples are not taken`,
+        );
       }
     }
     this.#fds.set(cpu, opened);
@@ -80,10 +84,17 @@ export class SamplingEvents {
   }
 }
 
-/** wakeup_events is free in an event without a ring: it tells the program which sample type this is. */
+/** wakeup_events is free in an event without a ring: it tells the
+ *  program which sample type this is. */
 function attributes({ event, sampleType, period, frequencyHz }: SampleTrigger): PerfEventAttr {
   const rate = frequencyHz === undefined ? { period: period ?? 1 } : { frequencyHz };
-  return { type: event.type, config: event.config, ...rate, wakeupEvents: sampleType, flags: ['disabled'] };
+  return {
+    type: event.type,
+    config: event.config,
+    ...rate,
+    wakeupEvents: sampleType,
+    flags: ['disabled'],
+  };
 }
 
 function openError(trigger: SampleTrigger, cpu: number, errno: string): OperatingError {

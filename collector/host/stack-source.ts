@@ -1,5 +1,5 @@
-// A probe whose output is weighted stacks, with the perf events that trigger it: started CPU by CPU, drained generation by
-// generation, its clock's periods accounted for. (front)
+// A probe whose output is weighted stacks, with the perf events that trigger it: started CPU by
+// CPU, drained generation by generation, its clock's periods accounted for. (front)
 
 import type { StackOutput } from '../../bpf/descriptor.js';
 import { DoubleBuffer } from '../../bpf/double-buffer.js';
@@ -118,7 +118,9 @@ function clockReading(clocks: DataView, cpu: number): ClockReading {
 
 function statsSums(stats: DataView, sampleType: number): StatsSums {
   const sums = wire.decodeFkSampleStats(stats, sampleType * wire.FK_SAMPLE_STATS_SIZE);
-  const lost = Object.fromEntries(sums.lost.map((count, reason) => [wire.FK_LOST_NAMES[reason]!, Number(count)]));
+  const lost = Object.fromEntries(
+    sums.lost.map((count, reason) => [wire.FK_LOST_NAMES[reason]!, Number(count)]),
+  );
   return {
     captured: Number(sums.captured),
     capturedWeight: Number(sums.captured_weight),
@@ -131,5 +133,8 @@ function statsSums(stats: DataView, sampleType: number): StatsSums {
 /** A trigger that is no clock is never due: what fired is what there is. */
 function plainCounters(sums: StatsSums): Counters {
   const lost = Object.entries(sums.lost).filter(([, count]) => count > 0);
-  return { captured: sums.captured, ...Object.fromEntries(lost.map(([reason, count]) => [`lost.${reason}`, count])) };
+  return {
+    captured: sums.captured,
+    ...Object.fromEntries(lost.map(([reason, count]) => [`lost.${reason}`, count])),
+  };
 }

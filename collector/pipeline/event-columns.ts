@@ -1,5 +1,6 @@
-// Ring records -> columns of an event stream, as the probe's descriptor says. Records are kept as bytes until the flush,
-// when all that happened until then is known and executables, users and cgroups have their names. Pure.
+// Ring records -> columns of an event stream, as the probe's descriptor says. Records are kept as
+// bytes until the flush, when all that happened until then is known and executables, users and
+// cgroups have their names. Pure.
 
 import type { BtfMember, BtfStruct, BtfType } from '../../elf/btf.js';
 import type { EventField, EventRecordType } from '../../bpf/descriptor.js';
@@ -20,7 +21,8 @@ export interface EventNaming {
   cgroupPath(rankedId: bigint): string;
 }
 
-/** A program image that began, as the kernel names it. **Units**: ns of the boot clock and of CLOCK_MONOTONIC. */
+/** A program image that began, as the kernel names it. **Units**: ns of the boot
+ *  clock and of CLOCK_MONOTONIC. */
 export interface StartedImage {
   readonly tgid: number;
   readonly startBootNs: number;
@@ -38,7 +40,8 @@ interface KnownRecord {
   readonly imageOffset: number | undefined;
 }
 
-/** Collects one stream's records between two flushes. Several record types may share it: what one lacks is -1 or ''. */
+/** Collects one stream's records between two flushes. Several record types may share it:
+ *  what one lacks is -1 or ''. */
 export class EventCollector {
   readonly stream: StreamInfo;
   readonly #records = new Map<string, KnownRecord>();
@@ -71,7 +74,8 @@ export class EventCollector {
         const field = own.get(name);
         return field === undefined ? undefined : fieldReader(struct, field);
       });
-      const imageOffset = type.startsImage === undefined ? undefined : memberAt(struct, type.startsImage).offset;
+      const imageOffset =
+        type.startsImage === undefined ? undefined : memberAt(struct, type.startsImage).offset;
       this.#records.set(type.tag, { sizeBytes: struct.sizeBytes, columns, imageOffset });
     }
   }
@@ -80,7 +84,9 @@ export class EventCollector {
   append(tag: string, view: DataView, offset: number, sizeBytes: number): boolean {
     const record = this.#records.get(tag);
     if (record === undefined || sizeBytes !== record.sizeBytes) return false;
-    if (record.imageOffset !== undefined) this.#tellImage(view, offset, offset + record.imageOffset);
+    if (record.imageOffset !== undefined) {
+      this.#tellImage(view, offset, offset + record.imageOffset);
+    }
     if (this.#kept.count >= this.#maxEvents) {
       this.#overLimit++;
       return true;
@@ -89,11 +95,15 @@ export class EventCollector {
     return true;
   }
 
-  /** What happened until `untilKtimeNs`, and how many were over the limit since the last call. Later records stay: what
-   *  names them may not be known yet. Times are relative to `originKtimeNs`. */
+  /** What happened until `untilKtimeNs`, and how many were over the limit since the
+   *  last call. Later records stay: what names them may not be known yet. Times are
+   *  relative to `originKtimeNs`. */
   take(
     naming: EventNaming,
-    { originKtimeNs, untilKtimeNs }: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint },
+    {
+      originKtimeNs,
+      untilKtimeNs,
+    }: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint },
   ): { readonly columns: EventColumns; readonly overLimit: number } {
     const { starts, view } = this.#kept;
     const untilNs = Number(untilKtimeNs - originKtimeNs);
@@ -106,7 +116,8 @@ export class EventCollector {
       if (ns <= untilNs) timesNs.push(ns);
     }
     const columns = this.stream.fields!.map(({ type }, column) =>
-      type === 'number' ? this.#numbers(taken, column, naming) : this.#texts(taken, column, naming));
+      type === 'number' ? this.#numbers(taken, column, naming) : this.#texts(taken, column, naming),
+    );
     this.#kept.retain(later);
     const overLimit = this.#overLimit;
     this.#overLimit = 0;
@@ -150,7 +161,10 @@ function ktimeOf(view: DataView, offset: number): bigint {
 /** Exact within 104 days; in halves, since a bigint for each record would have to be allocated. */
 function nsSince(view: DataView, offset: number, originKtimeNs: bigint): number {
   const high = view.getUint32(offset + KTIME_OFFSET + 4, true) - Number(originKtimeNs >> 32n);
-  return high * TWO32 + (view.getUint32(offset + KTIME_OFFSET, true) - Number(originKtimeNs & 0xffffffffn));
+  return (
+    high * TWO32 +
+    (view.getUint32(offset + KTIME_OFFSET, true) - Number(originKtimeNs & 0xffffffffn))
+  );
 }
 
 function fieldInfo(field: EventField): FieldInfo {
@@ -165,10 +179,17 @@ function fieldReader(struct: BtfStruct, field: EventField): ReadField {
     case 'text':
       return (view, at) => untilNul(readText(view, at + offset, type.sizeBytes));
     case 'arguments':
-      return (view, at) => readText(view, at + offset, type.sizeBytes).replace(/\0+$/, '').replaceAll('\0', ' ');
+      return (view, at) =>
+        readText(view, at + offset, type.sizeBytes)
+          .replace(/\0+$/, '')
+          .replaceAll('\0', ' ');
     case 'executable':
       return (view, at, naming) =>
-        naming.executable(view.getUint32(at + offset + 8, true), readU64(view, at + offset), view.getUint32(at + offset + 12, true));
+        naming.executable(
+          view.getUint32(at + offset + 8, true),
+          readU64(view, at + offset),
+          view.getUint32(at + offset + 12, true),
+        );
     case 'startUnixMs':
       return (view, at, naming) => naming.startUnixMs(readU64(view, at + offset));
     case 'user':
@@ -184,12 +205,17 @@ function fieldReader(struct: BtfStruct, field: EventField): ReadField {
   }
 }
 
-/** The member at a dotted path and its offset from the struct's start. Throws when the descriptor names none. */
-function memberAt(struct: BtfStruct, path: string): { readonly offset: number; readonly type: BtfType } {
+/** The member at a dotted path and its offset from the struct's start. Throws
+ *  when the descriptor names none. */
+function memberAt(
+  struct: BtfStruct,
+  path: string,
+): { readonly offset: number; readonly type: BtfType } {
   let offset = 0;
   let type: BtfType = { kind: 'struct', sizeBytes: struct.sizeBytes, struct };
   for (const name of path.split('.')) {
-    const member: BtfMember | undefined = type.kind === 'struct' ? type.struct.members.find((each) => each.name === name) : undefined;
+    const member: BtfMember | undefined =
+      type.kind === 'struct' ? type.struct.members.find((each) => each.name === name) : undefined;
     assert(member !== undefined, `struct ${struct.name} has a member ${path}`);
     offset += member.offsetBytes;
     type = member.type;
@@ -201,8 +227,12 @@ function numberReader(offset: number, type: BtfType): ReadField {
   assert(type.kind === 'int', 'a number is read from an integer');
   const { sizeBytes, isSigned } = type;
   if (sizeBytes === 8) return (view, at) => readU64(view, at + offset, isSigned);
-  if (sizeBytes === 4) return (view, at) => (isSigned ? view.getInt32(at + offset, true) : view.getUint32(at + offset, true));
-  if (sizeBytes === 2) return (view, at) => (isSigned ? view.getInt16(at + offset, true) : view.getUint16(at + offset, true));
+  if (sizeBytes === 4)
+    return (view, at) =>
+      isSigned ? view.getInt32(at + offset, true) : view.getUint32(at + offset, true);
+  if (sizeBytes === 2)
+    return (view, at) =>
+      isSigned ? view.getInt16(at + offset, true) : view.getUint16(at + offset, true);
   return (view, at) => (isSigned ? view.getInt8(at + offset) : view.getUint8(at + offset));
 }
 

@@ -1,5 +1,5 @@
-// Where a 64-bit content hash stands in a list: open addressing over its halves, since a Map of bigints costs ten times as
-// much. The hashes are spread already, so their low bits are the slot.
+// Where a 64-bit content hash stands in a list: open addressing over its halves, since a Map of
+// bigints costs ten times as much. The hashes are spread already, so their low bits are the slot.
 
 export class HashIndex {
   /** Low and high half of each hash. */
@@ -23,7 +23,8 @@ export class HashIndex {
     return this.#slots[this.#slotOf(low, high)]! - 1;
   }
 
-  /** The slot with this hash, else the free one where it would stand. There always is one: half of them are free. */
+  /** The slot with this hash, else the free one where it would stand. There always is
+   *  one: half of them are free. */
   #slotOf(low: number, high: number): number {
     const mask = this.#slots.length - 1;
     let slot = low & mask;

@@ -1,5 +1,5 @@
-// Records of a ring, copied one behind the other until the flush: a storm brings thousands, and an object for each would
-// cost more than the copy.
+// Records of a ring, copied one behind the other until the flush: a storm brings thousands, and an
+// object for each would cost more than the copy.
 
 const FIRST_BYTES = 16_384;
 
@@ -19,7 +19,9 @@ export class KeptRecords<Kind extends { readonly sizeBytes: number }> {
   push(kind: Kind, from: DataView, offset: number): void {
     const { sizeBytes } = kind;
     const start = this.#usedBytes;
-    if (start + sizeBytes > this.#bytes.length) this.#grow(Math.max(2 * this.#bytes.length, start + sizeBytes));
+    if (start + sizeBytes > this.#bytes.length) {
+      this.#grow(Math.max(2 * this.#bytes.length, start + sizeBytes));
+    }
     for (let i = 0; i < sizeBytes; i++) this.#bytes[start + i] = from.getUint8(offset + i);
     this.kinds.push(kind);
     this.starts.push(start);

@@ -1,5 +1,6 @@
-// Drained counts and stacks -> normalized rows. Pure: no I/O, no clock. Hot path: typed arrays, keys and frames are
-// read as u32 halves (canonical addresses are exact as signed Numbers), no object per frame.
+// Drained counts and stacks -> normalized rows. Pure: no I/O, no clock. Hot path: typed
+// arrays, keys and frames are read as u32 halves (canonical addresses are exact as signed
+// Numbers), no object per frame.
 
 import type { Drained } from '../../bpf/double-buffer.js';
 import type { Mapping } from '../process/address-space.js';
@@ -13,7 +14,10 @@ import { HashIndex } from './hash-index.js';
 import { StackTableBuilder } from './stack-table.js';
 
 /** What a generation held, as far as it becomes rows. */
-export type DrainedStacks = Pick<Drained, 'count' | 'keys' | 'weights' | 'stackCount' | 'stackHashes' | 'stacks'>;
+export type DrainedStacks = Pick<
+  Drained,
+  'count' | 'keys' | 'weights' | 'stackCount' | 'stackHashes' | 'stacks'
+>;
 
 /** A program image as samples see it; undefined where the process table does not know it. */
 export interface SampledImage {
@@ -28,7 +32,10 @@ export interface SampledImage {
   findMapping(address: number): SampledMapping | undefined;
 }
 
-export type SampledMapping = Pick<Mapping, 'start' | 'limit' | 'fileOffset' | 'module' | 'removedNs'>;
+export type SampledMapping = Pick<
+  Mapping,
+  'start' | 'limit' | 'fileOffset' | 'module' | 'removedNs'
+>;
 
 /** What the pipeline asks of the process table, the cgroup table and the user names. */
 export interface Naming {
@@ -82,7 +89,15 @@ export function normalizeSamples(
     rowKernel[i] = run.kernelStack(words[at + 6]!, words[at + 7]!);
     rowWeight[i] = weight;
   }
-  const rows = { rowStream, rowSeries, rowUser, rowKernel, rowWeight, series: run.seriesList, stacks: run.table.build() };
+  const rows = {
+    rowStream,
+    rowSeries,
+    rowUser,
+    rowKernel,
+    rowWeight,
+    series: run.seriesList,
+    stacks: run.table.build(),
+  };
   return { rows, modules: run.modules, foldedSeries: run.foldedSeries, weightByType };
 }
 
@@ -92,10 +107,14 @@ interface Sampled {
   readonly startBootNs: number;
   readonly execId: number;
   readonly image: SampledImage | undefined;
-  /** Counts up from 0; images that the process table does not know share -1, since none of their addresses is mapped. */
+  /** Counts up from 0; images that the process table does not know share -1, since none
+   *  of their addresses is mapped. */
   readonly index: number;
   /** tid -> its series under one user and cgroup. */
-  readonly threads: Map<number, { readonly uid: number; readonly low: number; readonly high: number; readonly id: number }>;
+  readonly threads: Map<
+    number,
+    { readonly uid: number; readonly low: number; readonly high: number; readonly id: number }
+  >;
   /** Another one with this tgid. */
   readonly next: Sampled | undefined;
 }
@@ -147,7 +166,9 @@ class Normalizer {
     const low = words[at + 4]!;
     const high = words[at + 5]!;
     const known = sampled.threads.get(tid);
-    if (known !== undefined && known.uid === uid && known.low === low && known.high === high) return known.id;
+    if (known !== undefined && known.uid === uid && known.low === low && known.high === high) {
+      return known.id;
+    }
     const info = this.#seriesInfo(sampled, tid, uid, (BigInt(high) << 32n) | BigInt(low));
     const key = seriesKey(info);
     let id = this.#seriesIds.get(key);
@@ -162,7 +183,9 @@ class Normalizer {
 
   #seriesInfo({ image, tgid }: Sampled, tid: number, uid: number, cgroup: bigint): SeriesInfo {
     const who = { uid, user: this.#naming.userName(uid), cgroup: this.#naming.cgroupPath(cgroup) };
-    if (image === undefined) return { pid: tgid, startUnixMs: 0, comm: '', thread: '', exe: '', ...who };
+    if (image === undefined) {
+      return { pid: tgid, startUnixMs: 0, comm: '', thread: '', exe: '', ...who };
+    }
     const { comm, executable: exe } = image;
     if (this.seriesList.length >= this.#maxSeries) this.foldedSeries++;
     else if (!image.isFolded) {
@@ -195,34 +218,49 @@ class Normalizer {
     return stack;
   }
 
-  /** Where a stack stands among the drained ones, moved up to leave room for those without frames: a hash below
-   *  FK_STACK_FIRST is none, but 1 + the stack's end. One that did not arrive found no room in its map. */
+  /** Where a stack stands among the drained ones, moved up to leave room for those without
+   *  frames: a hash below FK_STACK_FIRST is none, but 1 + the stack's end. One that did not
+   *  arrive found no room in its map. */
   #place(low: number, high: number): number {
     if (high === 0 && low < FIRST_PLACE) return low - 1;
     const index = this.#hashes.find(low, high);
     return index < 0 ? wire.FkStackEnd.FK_END_STACK_MAP_FULL : FIRST_PLACE + index;
   }
 
-  /** One loop for both kinds, and no call with an address but where the mapping changes: each would allocate it. */
+  /** One loop for both kinds, and no call with an address but where the mapping
+   *  changes: each would allocate it. */
   #addStack(place: number, owner: SampledImage | 'kernel' | undefined): number {
     if (place < FIRST_PLACE) return this.table.finish(place);
     const index = place - FIRST_PLACE;
-    const nWords = Math.min(this.#stackHead[(index * STACK_BYTES) / 2]!, wire.FkLimit.FK_STACK_WORDS);
+    const nWords = Math.min(
+      this.#stackHead[(index * STACK_BYTES) / 2]!,
+      wire.FkLimit.FK_STACK_WORDS,
+    );
     const first = (index * STACK_BYTES + wire.FK_STACK_WORDS_OFFSET) / 4;
     let mapping: SampledMapping | undefined;
     for (let i = 0; i < nWords; i++) {
-      const address = (this.#stackWords[first + 2 * i + 1]! | 0) * TWO32 + this.#stackWords[first + 2 * i]!;
+      const address =
+        (this.#stackWords[first + 2 * i + 1]! | 0) * TWO32 + this.#stackWords[first + 2 * i]!;
       const lookup = i === 0 ? address : address - 1;
       if (owner === 'kernel') {
         this.table.addFrame(KERNEL_FRAME, lookup);
         continue;
       }
-      if (mapping === undefined || lookup < mapping.start || lookup >= mapping.limit || mapping.removedNs !== Infinity) {
+      if (
+        mapping === undefined ||
+        lookup < mapping.start ||
+        lookup >= mapping.limit ||
+        mapping.removedNs !== Infinity
+      ) {
         mapping = owner?.findMapping(lookup);
       }
       if (mapping === undefined) this.table.addFrame(UNMAPPED_FRAME, lookup);
       else if (mapping.module.kind === 'anonymous') this.table.addFrame(ANONYMOUS_FRAME, lookup);
-      else this.table.addFrame(this.#moduleOf(mapping, owner!), lookup - mapping.start + mapping.fileOffset);
+      else
+        this.table.addFrame(
+          this.#moduleOf(mapping, owner!),
+          lookup - mapping.start + mapping.fileOffset,
+        );
     }
     return this.table.finish(this.#stackEnds[index * STACK_BYTES + wire.FK_STACK_END_OFFSET]!);
   }

@@ -1,12 +1,14 @@
-// Accounts of the sampling clock: every period that fell due on a CPU is captured, idle, lost or not fired.
+// Accounts of the sampling clock: every period that fell due on a CPU is
+// captured, idle, lost or not fired.
 //
 //   anchor          F0 (flip)                     F1 (flip)
 //     |--.--.--.--.--|--.--.--x--x--x--.--x--x--x--|        . tick   x period that passed without one
 //                     \______ this generation ____/
 //
-// The BPF program adds what it sees at each tick (stats.not_fired, signed: from F0 or the last tick to this one, less
-// one). What is due between a CPU's last tick and the flip it cannot see: that is added here, and the program starts
-// the next generation from the flip, so that each period counts once, in the bucket it fell due in.
+// The BPF program adds what it sees at each tick (stats.not_fired, signed: from F0 or the last tick
+// to this one, less one). What is due between a CPU's last tick and the flip it cannot see: that is
+// added here, and the program starts the next generation from the flip, so that each period counts
+// once, in the bucket it fell due in.
 
 import type { Counters } from '../../storage/model/completeness.js';
 
@@ -46,7 +48,12 @@ export class TickAccounts {
   }
 
   /** Counters of the generation `retired`, which ended at `flipKtimeNs`. */
-  close(flipKtimeNs: bigint, retired: number, clocks: readonly ClockReading[], stats: StatsSums): Counters {
+  close(
+    flipKtimeNs: bigint,
+    retired: number,
+    clocks: readonly ClockReading[],
+    stats: StatsSums,
+  ): Counters {
     let expected = this.#leftExpected;
     let pending = this.#leftPending;
     this.#leftExpected = 0n;
@@ -64,11 +71,14 @@ export class TickAccounts {
       idle: stats.idle,
       not_fired: stats.notFired + Number(pending),
     };
-    for (const [reason, count] of Object.entries(stats.lost)) if (count > 0) counters[`lost.${reason}`] = count;
+    for (const [reason, count] of Object.entries(stats.lost)) {
+      if (count > 0) counters[`lost.${reason}`] = count;
+    }
     return counters;
   }
 
-  /** The CPU goes away at `atKtimeNs` in `generation`; when it comes back its clock starts with a new anchor. */
+  /** The CPU goes away at `atKtimeNs` in `generation`; when it comes back its
+   *  clock starts with a new anchor. */
   retire(clock: ClockReading, atKtimeNs: bigint, generation: number): void {
     if (clock.anchorKtimeNs === 0n) return;
     const due = this.#dueSinceFlip(clock, atKtimeNs, generation);
@@ -77,11 +87,13 @@ export class TickAccounts {
     this.#cpus.delete(clock.cpu);
   }
 
-  /** A CPU's periods since the last flip, and those of them that its ticks in `generation` did not tell of. */
+  /** A CPU's periods since the last flip, and those of them that its ticks in
+   *  `generation` did not tell of. */
   #dueSinceFlip(clock: ClockReading, atKtimeNs: bigint, generation: number) {
     const dueNow = (atKtimeNs - clock.anchorKtimeNs) / this.#periodNs;
     const known = this.#cpus.get(clock.cpu);
-    const dueBefore = known !== undefined && known.anchor === clock.anchorKtimeNs ? known.dueAtFlip : 0n;
+    const dueBefore =
+      known !== undefined && known.anchor === clock.anchorKtimeNs ? known.dueAtFlip : 0n;
     let told = dueBefore;
     if (clock.generation === generation) told = clock.due;
     else if (clock.generationBeforeFlip === generation) told = clock.dueBeforeFlip;

@@ -1,12 +1,12 @@
-// Executable mappings of a program image, by time. Fork shares one AddressSpace between parent and child
-// until either maps something (copy on write, as the kernel does with memory), so a server with 1,000
-// children costs one array. The kernel does not report munmap: a mapping is there until another one covers
-// its addresses.
+// Executable mappings of a program image, by time. Fork shares one AddressSpace between parent and
+// child until either maps something (copy on write, as the kernel does with memory), so a server
+// with 1,000 children costs one array. The kernel does not report munmap: a mapping is there until
+// another one covers its addresses.
 
 import type { ModuleRef } from './modules.js';
 
-/** [start, limit) of a process. **Units**: addresses and file offset in bytes, times in ns of the process
- *  table. */
+/** [start, limit) of a process. **Units**: addresses and file offset in bytes, times
+ *  in ns of the process table. */
 export interface Mapping {
   readonly start: number;
   readonly limit: number;
@@ -29,9 +29,11 @@ export interface MappingBudget {
 const MAX_REMOVED = 1024;
 
 export class AddressSpace {
-  /** Path of the program, as the process saw it; '' when not known (yet), and for kernel threads. */
+  /** Path of the program, as the process saw it; '' when not known
+   *  (yet), and for kernel threads. */
   executable = '';
-  /** Everything since the image began is in here, or as much as may be read; else /proc has to be asked. */
+  /** Everything since the image began is in here, or as much as may be read;
+   *  else /proc has to be asked. */
   isComplete: boolean;
   /** Incarnations that share it. */
   owners = 1;
@@ -61,8 +63,8 @@ export class AddressSpace {
     return this.#removed.findLast((m) => m.start <= address && address < m.limit);
   }
 
-  /** Adds a mapping; what it covers is removed. False: nothing changed (it was known already, or there was no
-   *  room). */
+  /** Adds a mapping; what it covers is removed. False: nothing changed (it was known
+   *  already, or there was no room). */
   insert(mapping: Mapping): boolean {
     const first = firstEndingAfter(this.#live, mapping.start);
     let end = first;
@@ -91,7 +93,9 @@ export class AddressSpace {
   /** The mappings there now are these. */
   equals(mappings: readonly Mapping[]): boolean {
     if (mappings.length !== this.#live.length) return false;
-    return mappings.every((m, i) => spanKey(m) === spanKey(this.#live[i]!) && isSamePath(m, this.#live[i]!));
+    return mappings.every(
+      (m, i) => spanKey(m) === spanKey(this.#live[i]!) && isSamePath(m, this.#live[i]!),
+    );
   }
 
   /** Forgets what was mapped before: it may be another program's. */
@@ -102,7 +106,8 @@ export class AddressSpace {
     this.#budget.used += this.#live.length;
   }
 
-  /** Takes over the state read from /proc at `readNs`; what was mapped since then stays on top of it. */
+  /** Takes over the state read from /proc at `readNs`; what was mapped
+   *  since then stays on top of it. */
   rebase(mappings: readonly Mapping[], readNs: number): void {
     const before = this.#live;
     this.#budget.used -= before.length;

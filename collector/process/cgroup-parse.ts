@@ -1,5 +1,5 @@
-// Which control group hierarchies are mounted, from /proc/self/mountinfo and /proc/self/cgroup. Pure and
-// tolerant. Source: proc(5), cgroups(7).
+// Which control group hierarchies are mounted, from /proc/self/mountinfo and /proc/self/cgroup.
+// Pure and tolerant. Source: proc(5), cgroups(7).
 
 /** Hierarchies a sample's group may be of, and their ranks in a ranked id. */
 const rankOfOption = new Map([
@@ -19,8 +19,8 @@ export interface CgroupMount {
 /** **Shape**: systemd, memory, cpu; 0 = not mounted. */
 export type HierarchyIds = readonly [number, number, number];
 
-/** One mount for each hierarchy and controller; where there are several, the first of the hierarchy's
- *  root. */
+/** One mount for each hierarchy and controller; where there are several, the
+ *  first of the hierarchy's root. */
 export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
   const byRank = new Map<number, CgroupMount>();
   for (const line of mountinfo.split('\n')) {
@@ -62,5 +62,7 @@ function ranksOf(fsType: string | undefined, options: string | undefined): numbe
 
 /** mountinfo writes space, tab, newline and backslash as \040 and so on. */
 function unescapeOctal(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(parseInt(digits, 8)));
+  return text.replace(/\\([0-7]{3})/g, (_, digits: string) =>
+    String.fromCharCode(parseInt(digits, 8)),
+  );
 }

@@ -1,7 +1,7 @@
-// Control group id -> path. Samples carry a ranked id (rank of the hierarchy in the top byte, kernfs id
-// below); on 64-bit kernels the kernfs id is the inode number of the group's directory. Paths come from the
-// kernel's records of groups made and renamed, and from scans of the mounted hierarchies. A path outlives its
-// group: ids are not used again.
+// Control group id -> path. Samples carry a ranked id (rank of the hierarchy in the top byte,
+// kernfs id below); on 64-bit kernels the kernfs id is the inode number of the group's directory.
+// Paths come from the kernel's records of groups made and renamed, and from scans of the mounted
+// hierarchies. A path outlives its group: ids are not used again.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
@@ -15,7 +15,8 @@ const SCAN_SLICE_MS = 4;
 const MIN_SCAN_INTERVAL_NS = 30_000_000_000n;
 
 export interface CgroupHierarchies {
-  /** Hierarchy ids of version 1 in the order of their ranks: systemd, memory, cpu; 0 = not mounted. */
+  /** Hierarchy ids of version 1 in the order of their ranks: systemd,
+   *  memory, cpu; 0 = not mounted. */
   readonly ids: HierarchyIds;
   readonly mounts: readonly CgroupMount[];
 }
@@ -44,7 +45,8 @@ export class CgroupPaths {
     return this.#paths.size;
   }
 
-  /** A group was made, renamed, or found; one with another path than before takes those below it along. */
+  /** A group was made, renamed, or found; one with another path than before
+   *  takes those below it along. */
   apply({ id, path }: { readonly id: bigint; readonly path: string }): void {
     const before = this.#paths.get(id);
     if (before === path) return;
@@ -57,7 +59,8 @@ export class CgroupPaths {
     this.#paths.set(id, path);
   }
 
-  /** Path below its hierarchy's root; '' for the root and when it is not known, which asks for a scan. */
+  /** Path below its hierarchy's root; '' for the root and when it is not
+   *  known, which asks for a scan. */
   path(id: bigint): string {
     if (id === 0n) return '';
     const path = this.#paths.get(id);
@@ -65,8 +68,9 @@ export class CgroupPaths {
     return path ?? '';
   }
 
-  /** Scans the hierarchies if an id was asked for that is not known, at most every 30 s; the first call
-   *  always does. Works in slices of a few milliseconds. **Units**: `nowNs` of CLOCK_MONOTONIC. */
+  /** Scans the hierarchies if an id was asked for that is not known, at most every 30 s;
+   *  the first call always does. Works in slices of a few milliseconds. **Units**:
+   *  `nowNs` of CLOCK_MONOTONIC. */
   async scanIfWanted(nowNs: bigint): Promise<void> {
     if (!this.#isScanWanted || this.#isScanning || nowNs < this.#nextScanNs) return;
     this.#isScanning = true;

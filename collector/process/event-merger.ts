@@ -1,6 +1,6 @@
-// Merges what the rings of all CPUs hold by time. Rings read one after the other give an exit before its
-// fork, so events are believed only up to a horizon that is safely in the past; what is later waits for the
-// next read. Pure.
+// Merges what the rings of all CPUs hold by time. Rings read one after the other give an exit
+// before its fork, so events are believed only up to a horizon that is safely in the past; what is
+// later waits for the next read. Pure.
 //
 //   CPU 0  ──f──m────────┆─e──▶   read(horizon) gives  f c m   and keeps  e
 //   CPU 1  ─────c────────┆────▶

@@ -1,5 +1,5 @@
-// One program image of a process: what samples are attributed to. It lives from fork or exec to the next exec
-// or the exit, and is kept for a while after that.
+// One program image of a process: what samples are attributed to. It lives from fork or exec to the
+// next exec or the exit, and is kept for a while after that.
 
 import type { AddressSpace, Mapping } from './address-space.js';
 import { ThreadMap } from './thread-map.js';
@@ -84,8 +84,8 @@ export class Incarnation {
     return this.isDoubtful || !this.#space.isComplete;
   }
 
-  /** Takes over mappings and executable read from /proc. Those who share a space that was incomplete gain
-   *  from it too: none of them has changed it since. */
+  /** Takes over mappings and executable read from /proc. Those who share a space that was
+   *  incomplete gain from it too: none of them has changed it since. */
   rebase(mappings: readonly Mapping[], executable: string, readNs: number): void {
     const { isDoubtful } = this;
     if (readNs >= this.doubtNs) this.doubtNs = -Infinity;

@@ -1,11 +1,11 @@
-// The files behind mappings, each once. A side-band record names a file by path and build id, or where the
-// kernel gave none by device and inode; /proc/PID/maps always by device and inode. One file may so have two
-// entries: whoever reads the file learns its build id and merges them.
+// The files behind mappings, each once. A side-band record names a file by path and build id, or
+// where the kernel gave none by device and inode; /proc/PID/maps always by device and inode. One
+// file may so have two entries: whoever reads the file learns its build id and merges them.
 
 import type { Module } from '../../storage/model/frame.js';
 
-/** `file` may be opened by its path; `anonymous` is memory without a file (JIT code); `other` has a name, but
- *  no file that can be opened by it (memfd, [vsyscall]). */
+/** `file` may be opened by its path; `anonymous` is memory without a file (JIT code); `other` has a
+ *  name, but no file that can be opened by it (memfd, [vsyscall]). */
 export type ModuleKind = 'file' | 'vdso' | 'anonymous' | 'other';
 
 export interface ModuleRef {
@@ -34,11 +34,12 @@ export interface FileIdentity {
 const DELETED = ' (deleted)';
 const anonymousNames =
   /^(?:|\/\/anon|\[heap\]|\[stack(:\d+)?\]|\[anon(_shmem)?:.*\]|\/dev\/zero|\/anon_hugepage)$/s;
-/** The last one: `anon_inode:[perf_event]`, `//toolong`, `[vsyscall]`; a path begins with one slash. */
+/** The last one: `anon_inode:[perf_event]`, `//toolong`, `[vsyscall]`; a
+ *  path begins with one slash. */
 const pathlessNames = /^(?:\/memfd:.*|\/SYSV[0-9a-f]{8}|(?!\/[^/]).*)$/s;
 
-/** Interns modules. **Limits**: at `limit` modules new files become one `other` module without a name,
- *  counted. */
+/** Interns modules. **Limits**: at `limit` modules new files become one `other`
+ *  module without a name, counted. */
 export class ModuleTable {
   /** Times that a file found no room. */
   overflows = 0;

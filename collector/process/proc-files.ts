@@ -1,5 +1,6 @@
-// Reads processes from /proc for the process table: what was there before the side-band events, or after some
-// were lost. Runs on the front thread, so it pauses after a few milliseconds of work each time.
+// Reads processes from /proc for the process table: what was there before the side-band
+// events, or after some were lost. Runs on the front thread, so it pauses after a few
+// milliseconds of work each time.
 
 import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
@@ -17,9 +18,9 @@ const MAX_THREADS = 32_768;
 
 const buffer = Buffer.allocUnsafe(64 << 10);
 
-/** Hands snapshots of these processes to the table, which takes them in with a later advance(). Ends early
- *  when `signal` is aborted. Returns the number read. **Limits**: bytes and threads per process are
- *  bounded. */
+/** Hands snapshots of these processes to the table, which takes them in with a later
+ *  advance(). Ends early when `signal` is aborted. Returns the number read. **Limits**: bytes
+ *  and threads per process are bounded. */
 export async function readProcesses(
   table: ProcessTable,
   which: Resync,

@@ -1,4 +1,5 @@
-// Text of /proc -> values. Pure and tolerant: a line that makes no sense is skipped, never thrown on.
+// Text of /proc -> values. Pure and tolerant: a line that makes no
+// sense is skipped, never thrown on.
 // Source: proc(5); fs/proc/array.c, fs/proc/task_mmu.c.
 
 /** An executable mapping. **Units**: addresses signed (exact), offset in bytes. */
@@ -34,8 +35,8 @@ const STAT_PPID = 1;
 const STAT_FLAGS = 6;
 const STAT_START_TIME = 19;
 
-/** One thread group's or thread's `stat`. The comm may hold spaces and parentheses, so it ends at the last
- *  one. */
+/** One thread group's or thread's `stat`. The comm may hold spaces and parentheses,
+ *  so it ends at the last one. */
 export function parseStat(text: string): ProcStat | undefined {
   const open = text.indexOf('(');
   const close = text.lastIndexOf(')');
@@ -45,15 +46,17 @@ export function parseStat(text: string): ProcStat | undefined {
   const parentTgid = Number(fields[STAT_PPID]);
   const flags = Number(fields[STAT_FLAGS]);
   const startTicks = Number(fields[STAT_START_TIME]);
-  const isPlausible = [tgid, parentTgid, flags, startTicks].every((n) => Number.isSafeInteger(n) && n >= 0);
+  const isPlausible = [tgid, parentTgid, flags, startTicks].every(
+    (n) => Number.isSafeInteger(n) && n >= 0,
+  );
   if (!isPlausible) return undefined;
   const comm = taskComm(text.slice(open + 1, close));
   const isKernelThread = Math.floor(flags / PF_KTHREAD) % 2 === 1;
   return { tgid, comm, state: fields[STAT_STATE]!, parentTgid, isKernelThread, startTicks };
 }
 
-/** A name from `stat` or `comm` as the task itself bears it: /proc tells kernel workers' names with their
- *  work. */
+/** A name from `stat` or `comm` as the task itself bears it: /proc tells kernel
+ *  workers' names with their work. */
 export function taskComm(text: string): string {
   const worker = /^(kworker\/u?\d+:\d+H?)[-+]/.exec(text);
   return worker?.[1] ?? cutUtf8(text.replace(/\n$/, ''), MAX_COMM);
@@ -63,13 +66,18 @@ export function taskComm(text: string): string {
 const mapsLine =
   /^([\da-f]{1,16})-([\da-f]{1,16}) ..x. ([\da-f]{1,16}) ([\da-f]+):([\da-f]+) (\d{1,20})(?: +(.*))?$/;
 
-/** Executable lines of `maps`. Paths keep their " (deleted)"; the kernel writes a newline in them as \012. */
+/** Executable lines of `maps`. Paths keep their " (deleted)"; the kernel
+ *  writes a newline in them as \012. */
 export function parseMaps(text: string): ProcMapping[] {
   const mappings: ProcMapping[] = [];
   for (const line of text.split('\n')) {
     const match = mapsLine.exec(line);
     if (match === null) continue;
-    const [start, limit, fileOffset] = [signedHex(match[1]!), signedHex(match[2]!), signedHex(match[3]!)];
+    const [start, limit, fileOffset] = [
+      signedHex(match[1]!),
+      signedHex(match[2]!),
+      signedHex(match[3]!),
+    ];
     const isExact = [start, limit, fileOffset].every(Number.isSafeInteger);
     if (!isExact || limit <= start || fileOffset < 0) continue;
     const device = `${parseInt(match[4]!, 16)}:${parseInt(match[5]!, 16)}`;

@@ -1,12 +1,12 @@
-// One process of the table: its start, its live threads, its program images. No I/O, and no knowledge of
-// other processes but the exec lineage it shares with its family.
+// One process of the table: its start, its live threads, its program images. No I/O, and no
+// knowledge of other processes but the exec lineage it shares with its family.
 
 import { ExecLineage } from './exec-lineage.js';
 import { Incarnation } from './incarnation.js';
 import type { ImageStart } from './incarnation.js';
 
-/** When the leader started, CLOCK_BOOTTIME: exactly known once a sample's key told it. **Units**: ns since
- *  boot. */
+/** When the leader started, CLOCK_BOOTTIME: exactly known once a sample's key told
+ *  it. **Units**: ns since boot. */
 export interface StartRange {
   readonly lowBootNs: number;
   readonly highBootNs: number;
@@ -34,10 +34,11 @@ export class Process {
   isStale = false;
   endedNs = Infinity;
   liveThreads = 0;
-  /** Without it there may be threads that no event told of, and only a snapshot can tell that the process has
-   *  ended. */
+  /** Without it there may be threads that no event told of, and only a snapshot can tell
+   *  that the process has ended. */
   hasAllThreads: boolean;
-  /** Oldest first; the last one is the current image. Never empty while the table holds the process. */
+  /** Oldest first; the last one is the current image. Never empty while
+   *  the table holds the process. */
   images: Incarnation[] = [];
   /** The one that had this tgid before, while it is kept. */
   previous: Process | undefined;
@@ -60,7 +61,8 @@ export class Process {
     return this.endedNs === Infinity;
   }
 
-  /** Ends the image that ran and begins another, which has no threads yet. Returns the ended one. */
+  /** Ends the image that ran and begins another, which has no threads
+   *  yet. Returns the ended one. */
   startImage(id: number, image: ImageStart): Incarnation | undefined {
     const before = this.images.at(-1);
     if (before === undefined) this.firstOffset = image.execOffset;
@@ -104,8 +106,8 @@ export class Process {
     if (lowBootNs <= highBootNs) this.start = { lowBootNs, highBootNs };
   }
 
-  /** The image with this exec id; undefined when it is no longer kept, `missed` when it cannot be by what is
-   *  known. */
+  /** The image with this exec id; undefined when it is no longer kept, `missed` when it
+   *  cannot be by what is known. */
   imageOf(execId: number): Incarnation | 'missed' | undefined {
     const low = this.images[0]!.execOffset;
     const high = this.current.execOffset;
@@ -114,8 +116,8 @@ export class Process {
     return this.images.find((image) => image.execOffset === offset);
   }
 
-  /** Execs may have been missed: earlier images cannot be told from the current one by their exec ids any
-   *  more, nor this process's exec ids from those of its family. */
+  /** Execs may have been missed: earlier images cannot be told from the current one by their exec
+   *  ids any more, nor this process's exec ids from those of its family. */
   forgetExecs(ns: number): void {
     this.images.splice(0, this.images.length - 1);
     this.firstOffset = this.current.execOffset;
@@ -132,7 +134,9 @@ export class Process {
     const { current } = this;
     if (current.comm === '' || !current.space.isComplete) return true;
     let isUnnamed = false;
-    current.threads.forEach(({ comm, endedNs }) => (isUnnamed ||= comm === '' && endedNs === Infinity));
+    current.threads.forEach(
+      ({ comm, endedNs }) => (isUnnamed ||= comm === '' && endedNs === Infinity),
+    );
     return isUnnamed;
   }
 
@@ -141,8 +145,8 @@ export class Process {
     return this.images.findLast((image) => image.startNs <= ns) ?? this.images[0]!;
   }
 
-  /** Learns from a record of `ns` which exec id the image had that ran then. False: it contradicts what is
-   *  known. */
+  /** Learns from a record of `ns` which exec id the image had that ran then. False:
+   *  it contradicts what is known. */
   learnExecId(execId: number, ns: number): boolean {
     if (ns < this.lineage.sinceNs) return true;
     const { execOffset } = this.imageAt(ns);

@@ -1,5 +1,6 @@
-// All processes that the table holds, live ones and those ended a while ago, with every limit in one place:
-// what is over is refused or dropped oldest first, and counted. Knows nothing of events or snapshots.
+// All processes that the table holds, live ones and those ended a while ago, with every
+// limit in one place: what is over is refused or dropped oldest first, and counted. Knows
+// nothing of events or snapshots.
 
 import { AddressSpace } from './address-space.js';
 import type { MappingBudget } from './address-space.js';
@@ -16,7 +17,8 @@ export interface TableLimits {
   readonly images: number;
   /** Thread names kept. */
   readonly threads: number;
-  /** Mapping entries of all processes; a space shared after fork counts once. About 100 bytes each. */
+  /** Mapping entries of all processes; a space shared after fork counts
+   *  once. About 100 bytes each. */
   readonly mappings: number;
   readonly mappingsPerProcess: number;
   readonly modules: number;
@@ -43,7 +45,8 @@ export class Registry {
   images = 0;
   threads = 0;
   liveProcesses = 0;
-  /** Forks, execs and snapshots for which there was no room; ended images forgotten early to make room. */
+  /** Forks, execs and snapshots for which there was no room; ended images
+   *  forgotten early to make room. */
   droppedProcesses = 0;
   evictedImages = 0;
   droppedThreads = 0;
@@ -63,7 +66,12 @@ export class Registry {
   constructor(limits: TableLimits) {
     this.#limits = limits;
     this.modules = new ModuleTable(limits.modules);
-    this.mappings = { used: 0, dropped: 0, limit: limits.mappings, limitPerSpace: limits.mappingsPerProcess };
+    this.mappings = {
+      used: 0,
+      dropped: 0,
+      limit: limits.mappings,
+      limitPerSpace: limits.mappingsPerProcess,
+    };
   }
 
   /** The newest one with this tgid, live or ended. */
@@ -75,7 +83,8 @@ export class Registry {
     for (const process of this.#byTgid.values()) if (process.isLive) yield process;
   }
 
-  /** A live process without threads yet; undefined when there is no room. Its predecessor must have ended. */
+  /** A live process without threads yet; undefined when there is no room. Its
+   *  predecessor must have ended. */
   add(process: ProcessStart, image: ImageStart): Process | undefined {
     if (this.images >= this.#limits.images && !this.#evictOldest()) {
       this.droppedProcesses++;
@@ -108,7 +117,14 @@ export class Registry {
   startOver(process: Process, ns: number): void {
     const { parentTgid } = process.current;
     const space = this.unknownSpace();
-    this.#startImage(process, { parentTgid, startNs: ns, comm: '', space, execOffset: 0, isExec: false });
+    this.#startImage(process, {
+      parentTgid,
+      startNs: ns,
+      comm: '',
+      space,
+      execOffset: 0,
+      isExec: false,
+    });
     process.forgetExecs(ns);
     process.isStale = false;
   }
@@ -169,7 +185,10 @@ export class Registry {
   expire(beforeNs: number): void {
     const images = countHead(this.#endedImages, ({ endedNs }) => endedNs < beforeNs);
     for (const image of this.#endedImages.splice(0, images)) this.#forget(image);
-    const threads = countHead(this.#endedThreads, ([map, tid]) => !isEndedSince(map.get(tid), beforeNs));
+    const threads = countHead(
+      this.#endedThreads,
+      ([map, tid]) => !isEndedSince(map.get(tid), beforeNs),
+    );
     for (const [map, tid] of this.#endedThreads.splice(0, threads)) {
       if (map.get(tid)?.endedNs !== Infinity && map.delete(tid)) this.threads--;
     }
@@ -224,7 +243,11 @@ export class Registry {
   #sweepModules(): void {
     const used = new Set<ModuleRef>();
     for (const newest of this.#byTgid.values()) {
-      for (let process: Process | undefined = newest; process !== undefined; process = process.previous) {
+      for (
+        let process: Process | undefined = newest;
+        process !== undefined;
+        process = process.previous
+      ) {
         for (const { space } of process.images) {
           for (const { module } of space.live) used.add(module);
           for (const { module } of space.removed) used.add(module);
@@ -238,7 +261,10 @@ export class Registry {
 }
 
 /** Sets an entry as the newest of a map that forgets its oldest ones. */
-function setNewest(map: Map<number, number>, entry: { key: number; value: number; limit: number }): void {
+function setNewest(
+  map: Map<number, number>,
+  entry: { key: number; value: number; limit: number },
+): void {
   map.delete(entry.key);
   if (map.size >= entry.limit) map.delete(map.keys().next().value!);
   map.set(entry.key, entry.value);

@@ -1,6 +1,6 @@
-// Bytes of perf side-band records -> events. Layouts: linux/perf_event.h, enum perf_event_type. The events
-// are opened with sample_type = PERF_SAMPLE_TIME and sample_id_all, so the last 8 bytes of every record are
-// its time:
+// Bytes of perf side-band records -> events. Layouts: linux/perf_event.h, enum perf_event_type.
+// The events are opened with sample_type = PERF_SAMPLE_TIME and sample_id_all, so the last 8
+// bytes of every record are its time:
 //
 //   header 8 | body ............................... | u64 time
 //   COMM     | tgid tid | comm\0
@@ -11,10 +11,11 @@
 
 import type { FileIdentity } from './modules.js';
 
-export type SidebandEvent = ForkEvent | ExitEvent | CommEvent | MmapEvent | KsymbolEvent | LostEvent;
+export type SidebandEvent =
+  ForkEvent | ExitEvent | CommEvent | MmapEvent | KsymbolEvent | LostEvent;
 
-/** **Units**: ns of CLOCK_MONOTONIC relative to the parser's base. A new thread has its parent's tgid;
- *  parentTgid is 0 when the parent is of another pid namespace. */
+/** **Units**: ns of CLOCK_MONOTONIC relative to the parser's base. A new thread has its parent's
+ *  tgid; parentTgid is 0 when the parent is of another pid namespace. */
 export interface ForkEvent {
   readonly kind: 'fork';
   readonly ns: number;
@@ -105,7 +106,8 @@ export class SidebandParser {
     this.#baseHigh = Number(baseKtimeNs >> 32n);
   }
 
-  /** undefined: a type that is not ours, a process of another pid namespace, a data mapping, or malformed. */
+  /** undefined: a type that is not ours, a process of another pid namespace, a
+   *  data mapping, or malformed. */
   parse(view: DataView, { offset, size, type, misc }: RecordPlace): SidebandEvent | undefined {
     const minimum = minimumSize(type);
     if (minimum === undefined) return undefined;
@@ -125,7 +127,13 @@ export class SidebandParser {
 
   #processRecord(
     view: DataView,
-    { body, end, type, misc, ns }: { body: number; end: number; type: number; misc: number; ns: number },
+    {
+      body,
+      end,
+      type,
+      misc,
+      ns,
+    }: { body: number; end: number; type: number; misc: number; ns: number },
   ): SidebandEvent | undefined {
     const tgid = view.getInt32(body, true);
     const isTask = type === RECORD_FORK || type === RECORD_EXIT;
@@ -140,14 +148,19 @@ export class SidebandParser {
       const isExec = (misc & MISC_COMM_EXEC) !== 0;
       return { kind: 'comm', ns, tgid, tid, comm: textAt(view, body + 8, end), isExec };
     }
-    const isData = (misc & MISC_MMAP_DATA) !== 0 || (view.getUint32(body + 56, true) & PROT_EXEC) === 0;
+    const isData =
+      (misc & MISC_MMAP_DATA) !== 0 || (view.getUint32(body + 56, true) & PROT_EXEC) === 0;
     if (isData) return undefined;
     const start = signedAt(view, body + 8);
     const limit = start + unsignedAt(view, body + 16);
     const fileOffset = unsignedAt(view, body + 24);
     const isPlausible = limit > start && [start, limit, fileOffset].every(Number.isSafeInteger);
     if (!isPlausible) return this.#reject();
-    const { buildId, device, inode } = fileIdentity(view, body + 32, (misc & MISC_MMAP_BUILD_ID) !== 0);
+    const { buildId, device, inode } = fileIdentity(
+      view,
+      body + 32,
+      (misc & MISC_MMAP_BUILD_ID) !== 0,
+    );
     const path = textAt(view, body + 64, end);
     return { kind: 'mmap', ns, tgid, tid, start, limit, fileOffset, path, buildId, device, inode };
   }

@@ -1,5 +1,6 @@
-// One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable mappings of
-// the whole host, and of kernel symbols that come and go. Source: perf_event_open(2), sample_id_all.
+// One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable
+// mappings of the whole host, and of kernel symbols that come and go. Source:
+// perf_event_open(2), sample_id_all.
 
 import { closeFd } from '../../ffi/libc.js';
 import { openPerfEvent, perfType, sampleBit, softwareEvent } from '../../ffi/perf-event.js';
@@ -16,7 +17,8 @@ const PAGES_SMALL_HOST = 64;
 const PAGE_BYTES = 4096;
 /** Rings are left alone while so many events wait for the horizon. */
 const MAX_WAITING = 262_144;
-/** Records of each ring that are merged at once: few enough that their events are gone before V8 moves them. */
+/** Records of each ring that are merged at once: few enough that their events
+ *  are gone before V8 moves them. */
 const BATCH_RECORDS = 128;
 /** A call's limit, above what the largest ring can hold. */
 const MAX_BATCHES = 256;
@@ -56,7 +58,8 @@ export class SidebandRings {
     return this.#parser.malformed;
   }
 
-  /** Begins to listen on a CPU; does nothing where it does so already. Returns the descriptor to wait for.
+  /** Begins to listen on a CPU; does nothing where it does so already.
+   *  Returns the descriptor to wait for.
    *  **Errors**: as a value: openPerfEvent's; throws CallError when the ring may not be mapped. */
   addCpu(cpu: number): { readonly fd: number } | { readonly errno: string } {
     const known = this.#cpus.get(cpu);
@@ -83,7 +86,8 @@ export class SidebandRings {
   }
 
   /** Events of all CPUs up to the horizon, in the order of their times.
-   *  **Units**: `horizonNs` relative to baseKtimeNs; it should lie some milliseconds before the call. */
+   *  **Units**: `horizonNs` relative to baseKtimeNs; it should lie some
+   *  milliseconds before the call. */
   *read(horizonNs: number): Generator<SidebandEvent> {
     let hasMore = true;
     for (let batch = 0; hasMore && batch < MAX_BATCHES; batch++) {
@@ -108,7 +112,8 @@ export class SidebandRings {
   #open(cpu: number): ReturnType<typeof openPerfEvent> {
     for (;;) {
       const opened = openPerfEvent(this.#attr(), { cpu });
-      const mayLackFlag = 'errno' in opened && opened.errno === 'EINVAL' && this.#optional.length > 0;
+      const mayLackFlag =
+        'errno' in opened && opened.errno === 'EINVAL' && this.#optional.length > 0;
       if (!mayLackFlag) return opened;
       this.#optional = this.#optional.slice(1);
     }
@@ -126,7 +131,10 @@ export class SidebandRings {
   }
 
   /** Adds a ring's oldest records to what waits; `lastNs`: none earlier is left in it. */
-  #drain(ring: PerfRing, maxRecords: number): { readonly records: number; readonly lastNs: number } {
+  #drain(
+    ring: PerfRing,
+    maxRecords: number,
+  ): { readonly records: number; readonly lastNs: number } {
     let lastNs = -Infinity;
     const records = ring.read((view, offset, size, type, misc) => {
       const event = this.#parser.parse(view, { offset, size, type, misc });

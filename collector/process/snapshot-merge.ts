@@ -1,6 +1,6 @@
-// What /proc said of a process, merged into what side-band events say of it. The reading took a while: events
-// up to its end must have been applied before, then all that is older than its beginning is in it, and what
-// is newer is known better by the events.
+// What /proc said of a process, merged into what side-band events say of it. The reading took a
+// while: events up to its end must have been applied before, then all that is older than its
+// beginning is in it, and what is newer is known better by the events.
 //
 //   events   ──fork──mmap──────┬───────mmap──exit(tid)───┬──── applied up to here, then the merge
 //   reading                    begin                     end
@@ -57,7 +57,9 @@ export function mergeSnapshot(context: MergeContext, snapshot: ProcSnapshot): vo
   const isOld = snapshot.beginNs < lostNs;
   if (isOld) current.doubtNs = lostNs;
   current.parentTgid = snapshot.parentTgid;
-  if (!isNamedSince(current.threads.get(process.tgid), snapshot.beginNs)) current.comm = snapshot.comm;
+  if (!isNamedSince(current.threads.get(process.tgid), snapshot.beginNs)) {
+    current.comm = snapshot.comm;
+  }
   if (current.needsReading) mergeImage(registry, current, snapshot);
   if (!process.isLive) return;
   process.hasAllThreads = false;
@@ -66,11 +68,18 @@ export function mergeSnapshot(context: MergeContext, snapshot: ProcSnapshot): vo
   if (process.liveThreads === 0 && process.hasAllThreads) registry.endProcess(process, lastExitNs);
 }
 
-function findOrAdd(context: MergeContext, snapshot: ProcSnapshot, range: StartRange): Process | undefined {
+function findOrAdd(
+  context: MergeContext,
+  snapshot: ProcSnapshot,
+  range: StartRange,
+): Process | undefined {
   const { registry, bootAheadNs } = context;
   const newest = registry.find(snapshot.tgid);
   let process = newest;
-  while (process !== undefined && (process.forkedNs > snapshot.endNs || !process.mayHaveStarted(range))) {
+  while (
+    process !== undefined &&
+    (process.forkedNs > snapshot.endNs || !process.mayHaveStarted(range))
+  ) {
     process = process.previous;
   }
   if (process !== undefined && process.endedNs >= snapshot.beginNs) return process;
@@ -111,7 +120,12 @@ function mergeImage(registry: Registry, image: Incarnation, snapshot: ProcSnapsh
     start: m.start,
     limit: m.limit,
     fileOffset: m.fileOffset,
-    module: registry.modules.intern({ path: m.path, buildId: '', device: m.device, inode: m.inode }),
+    module: registry.modules.intern({
+      path: m.path,
+      buildId: '',
+      device: m.device,
+      inode: m.inode,
+    }),
     addedNs: Math.min(image.startNs, snapshot.beginNs),
     removedNs: Infinity,
   }));
@@ -120,13 +134,19 @@ function mergeImage(registry: Registry, image: Incarnation, snapshot: ProcSnapsh
 }
 
 /** Returns the time of the last exit known. */
-function mergeThreads(registry: Registry, process: Process, { threads, beginNs }: ProcSnapshot): number {
+function mergeThreads(
+  registry: Registry,
+  process: Process,
+  { threads, beginNs }: ProcSnapshot,
+): number {
   for (const { tid, comm } of threads) {
     const known = process.current.threads.get(tid);
     if (isNamedSince(known, beginNs) || isEndedSince(known, beginNs)) continue;
     registry.nameThread(process, tid, comm, beginNs);
     const exitNs = registry.lastExit(tid);
-    if (exitNs >= Math.max(beginNs, known?.namedNs ?? beginNs)) registry.endThread(process, tid, exitNs);
+    if (exitNs >= Math.max(beginNs, known?.namedNs ?? beginNs)) {
+      registry.endThread(process, tid, exitNs);
+    }
   }
   const listed = new Set(threads.map((t) => t.tid));
   let lastExitNs = beginNs;

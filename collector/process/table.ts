@@ -1,19 +1,26 @@
-// Processes, their program images, threads and mappings by time, from side-band events in the order of their
-// times and from snapshots of /proc for what was there before. Pure: no I/O, no clock.
+// Processes, their program images, threads and mappings by time, from side-band events in the order
+// of their times and from snapshots of /proc for what was there before. Pure: no I/O, no clock.
 //
 //   tgid 100   fork ──────────── exec ────────────────── exit ─ ─ ─ ─ expire
 //   images     ├ #1 of the parent┤├ #2, its own mappings ┤┈┈┈┈┈┈┈┈┈┈┈┈┤  kept for samples drained later
 //   tid 101                        fork ──── exit
 //
-// A sample's key names the image: start of the leader (boot time), tgid, exec id. Events have no boot time
-// and no exec id: the start is found as the fork next after it, the exec id through an ExecLineage.
+// A sample's key names the image: start of the leader (boot time), tgid, exec id. Events
+// have no boot time and no exec id: the start is found as the fork next after it, the
+// exec id through an ExecLineage.
 
 import { ExecLineage } from './exec-lineage.js';
 import type { Incarnation } from './incarnation.js';
 import type { Process, StartRange } from './process.js';
 import { defaultLimits, Registry } from './registry.js';
 import type { TableLimits } from './registry.js';
-import type { CommEvent, ForkEvent, LostEvent, MmapEvent, SidebandEvent } from './sideband-records.js';
+import type {
+  CommEvent,
+  ForkEvent,
+  LostEvent,
+  MmapEvent,
+  SidebandEvent,
+} from './sideband-records.js';
 import { mergeSnapshot } from './snapshot-merge.js';
 import type { ProcSnapshot } from './snapshot-merge.js';
 
@@ -26,8 +33,8 @@ export interface TableOptions {
   readonly limits?: Partial<TableLimits>;
 }
 
-/** Names one program image as the kernel does, struct fk_incarnation. **Units**: ns since boot, rounded to a
- *  double. */
+/** Names one program image as the kernel does, struct fk_incarnation. **Units**: ns
+ *  since boot, rounded to a double. */
 export interface ImageKey {
   readonly tgid: number;
   readonly startBootNs: number;
@@ -55,7 +62,8 @@ export interface TableCounts {
 const MIN_FULL_INTERVAL_NS = 5_000_000_000;
 const MAX_RESYNC_TGIDS = 256;
 const MAX_PENDING_KEYS = 65_536;
-/** From the leader's start to the fork event at the end of copy_process; a busy host may take long. */
+/** From the leader's start to the fork event at the end of
+ *  copy_process; a busy host may take long. */
 const MAX_FORK_NS = 10_000_000_000;
 /** Error of the clocks' offset. */
 const CLOCK_SLOP_NS = 1_000_000;
@@ -132,14 +140,20 @@ export class ProcessTable {
   advance(horizonNs: number): void {
     this.#horizonNs = horizonNs;
     const isDue = ({ endNs }: ProcSnapshot): boolean => endNs <= horizonNs;
-    const context = { registry: this.#registry, bootAheadNs: this.#bootAheadNs, lostNs: this.#lostNs };
+    const context = {
+      registry: this.#registry,
+      bootAheadNs: this.#bootAheadNs,
+      lostNs: this.#lostNs,
+    };
     for (const snapshot of this.#snapshots) if (isDue(snapshot)) mergeSnapshot(context, snapshot);
     this.#snapshots = this.#snapshots.filter((snapshot) => !isDue(snapshot));
     for (const { tgid, ns } of this.#absences) if (ns <= horizonNs) this.#endAbsent(tgid, ns);
     this.#absences = this.#absences.filter(({ ns }) => ns > horizonNs);
     for (const { key, ns } of this.#keys) if (ns <= horizonNs) this.#learn(key, ns);
     this.#keys = this.#keys.filter(({ ns }) => ns > horizonNs);
-    if (this.#fullSnapshot !== undefined && this.#fullSnapshot.endNs <= horizonNs) this.#endUnlisted();
+    if (this.#fullSnapshot !== undefined && this.#fullSnapshot.endNs <= horizonNs) {
+      this.#endUnlisted();
+    }
   }
 
   /** A snapshot of all processes begins: those not added until its end are taken to have ended. */
@@ -164,8 +178,9 @@ export class ProcessTable {
     if (this.#fullSnapshot !== undefined) this.#fullSnapshot.endNs = endNs;
   }
 
-  /** Which processes should be read from /proc, since events were lost or do not tell all; asking takes the
-   *  request back. To be asked after each advance(). **Limits**: all of them at most every 5 s. */
+  /** Which processes should be read from /proc, since events were lost or do not tell
+   *  all; asking takes the request back. To be asked after each advance(). **Limits**:
+   *  all of them at most every 5 s. */
   takeResync(): Resync | undefined {
     const tgids = [...this.#resyncTgids];
     this.#resyncTgids.clear();
@@ -182,8 +197,8 @@ export class ProcessTable {
     if (this.#keys.length < MAX_PENDING_KEYS) this.#keys.push({ key, ns });
   }
 
-  /** The image that a sample's key means. Events up to the sample's time must have been applied. undefined:
-   *  its process was never seen or is forgotten, or an exec of it was lost. */
+  /** The image that a sample's key means. Events up to the sample's time must have been applied.
+   *  undefined: its process was never seen or is forgotten, or an exec of it was lost. */
   resolve(tgid: number, startBootNs: number, execId: number): Incarnation | undefined {
     const process = this.#match(tgid, startBootNs);
     if (process === undefined || process.isStale) return undefined;
@@ -240,7 +255,9 @@ export class ProcessTable {
     );
     if (child === undefined) space.release();
     else child.current.doubtNs = parent?.current.doubtNs ?? -Infinity;
-    if (child?.isPartlyKnown === true && this.#fullSnapshot === undefined) this.#requestReading(tgid);
+    if (child?.isPartlyKnown === true && this.#fullSnapshot === undefined) {
+      this.#requestReading(tgid);
+    }
     return child;
   }
 
@@ -263,7 +280,14 @@ export class ProcessTable {
     const { start, limit, fileOffset, ns } = event;
     const image = process.imageAt(ns);
     const module = this.#registry.modules.intern(event);
-    const isChanged = image.map({ start, limit, fileOffset, module, addedNs: ns, removedNs: Infinity });
+    const isChanged = image.map({
+      start,
+      limit,
+      fileOffset,
+      module,
+      addedNs: ns,
+      removedNs: Infinity,
+    });
     if (isChanged) this.#registry.noteRemoved(image.space);
   }
 
@@ -278,8 +302,8 @@ export class ProcessTable {
     }
   }
 
-  /** The process that an event of this time belongs to. One that nothing was known of was there before the
-   *  table: what the event does not tell of it comes with a snapshot. */
+  /** The process that an event of this time belongs to. One that nothing was known of was there
+   *  before the table: what the event does not tell of it comes with a snapshot. */
   #processAt(tgid: number, tid: number, ns: number): Process | undefined {
     const registry = this.#registry;
     const newest = registry.find(tgid);
@@ -292,7 +316,14 @@ export class ProcessTable {
         firstSeenNs: ns,
         lineage: new ExecLineage(),
       },
-      { parentTgid: 0, startNs: ns, comm: '', space: registry.unknownSpace(), execOffset: 0, isExec: false },
+      {
+        parentTgid: 0,
+        startNs: ns,
+        comm: '',
+        space: registry.unknownSpace(),
+        execOffset: 0,
+        isExec: false,
+      },
     );
     if (added !== undefined) {
       for (const known of new Set([tgid, tid])) registry.nameThread(added, known, '', -Infinity);
@@ -334,8 +365,8 @@ export class ProcessTable {
     if (process !== undefined && process.firstSeenNs < ns) this.#registry.endProcess(process, ns);
   }
 
-  /** Old ones that the snapshot did not list have ended; young ones may have got too little from parents that
-   *  were not known yet. */
+  /** Old ones that the snapshot did not list have ended; young ones may have got too little from
+   *  parents that were not known yet. */
   #endUnlisted(): void {
     const { beginNs, endNs, tgids } = this.#fullSnapshot!;
     this.#fullSnapshot = undefined;

@@ -1,5 +1,5 @@
-// tid -> thread of one program image. Most images have a single thread: it stands here itself, since a Map for each image
-// would be a fifth of what a storm of short processes keeps in memory.
+// tid -> thread of one program image. Most images have a single thread: it stands here itself,
+// since a Map for each image would be a fifth of what a storm of short processes keeps in memory.
 
 /** A thread's name, and until when it bore it. */
 export interface Thread {
@@ -33,7 +33,8 @@ export class ThreadMap {
   }
 
   set(tid: number, thread: Thread): void {
-    const isFirst = tid === this.#firstTid || (this.#first === undefined && this.#others?.has(tid) !== true);
+    const isFirst =
+      tid === this.#firstTid || (this.#first === undefined && this.#others?.has(tid) !== true);
     if (isFirst) {
       this.#firstTid = tid;
       this.#first = thread;

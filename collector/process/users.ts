@@ -1,5 +1,5 @@
-// uid -> user name, from /etc/passwd. Users of other sources (LDAP) show as digits: asking for them could
-// block.
+// uid -> user name, from /etc/passwd. Users of other sources (LDAP) show as
+// digits: asking for them could block.
 
 import { readFileSync, statSync } from 'node:fs';
 

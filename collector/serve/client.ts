@@ -1,4 +1,5 @@
-// Asks the daemon when one runs on the directory, else reads the files: the same answers either way.
+// Asks the daemon when one runs on the directory, else reads the
+// files: the same answers either way.
 
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
@@ -6,7 +7,14 @@ import { join } from 'node:path';
 import { deserialize } from 'node:v8';
 import type { OperatingErrorCode } from '../../storage/model/errors.js';
 import { OperatingError } from '../../storage/model/errors.js';
-import type { AggregateAnswer, AggregateRequest, EventsAnswer, EventsRequest, Query, StatusAnswer } from '../../storage/model/query.js';
+import type {
+  AggregateAnswer,
+  AggregateRequest,
+  EventsAnswer,
+  EventsRequest,
+  Query,
+  StatusAnswer,
+} from '../../storage/model/query.js';
 import { openFiles } from '../../storage/query.js';
 import type { Answer, Request } from './protocol.js';
 import { encodeRequest, MAX_ANSWER_BYTES, PROTOCOL_VERSION } from './protocol.js';
@@ -14,7 +22,8 @@ import { encodeRequest, MAX_ANSWER_BYTES, PROTOCOL_VERSION } from './protocol.js
 const CONNECT_MS = 2_000;
 const ANSWER_MS = 120_000;
 
-/** **Errors**: what openFiles throws; `daemon-unreachable` when a daemon runs but may not be asked nor its files read. */
+/** **Errors**: what openFiles throws; `daemon-unreachable` when a daemon runs but may not
+ *  be asked nor its files read. */
 export async function openQuery(dataDir: string): Promise<Query> {
   const path = join(dataDir, 'flamekeeper.sock');
   try {
@@ -54,15 +63,27 @@ class SocketQuery implements Query {
   }
 
   aggregate(request: AggregateRequest): Promise<AggregateAnswer> {
-    return this.#ask({ v: PROTOCOL_VERSION, method: 'aggregate', params: mutable(request) }) as Promise<AggregateAnswer>;
+    return this.#ask({
+      v: PROTOCOL_VERSION,
+      method: 'aggregate',
+      params: mutable(request),
+    }) as Promise<AggregateAnswer>;
   }
 
   events(request: EventsRequest): Promise<EventsAnswer> {
-    return this.#ask({ v: PROTOCOL_VERSION, method: 'events', params: mutable(request) }) as Promise<EventsAnswer>;
+    return this.#ask({
+      v: PROTOCOL_VERSION,
+      method: 'events',
+      params: mutable(request),
+    }) as Promise<EventsAnswer>;
   }
 
   status(): Promise<StatusAnswer> {
-    return this.#ask({ v: PROTOCOL_VERSION, method: 'status', params: {} }) as Promise<StatusAnswer>;
+    return this.#ask({
+      v: PROTOCOL_VERSION,
+      method: 'status',
+      params: {},
+    }) as Promise<StatusAnswer>;
   }
 
   close(): void {
@@ -96,7 +117,10 @@ class SocketQuery implements Query {
   }
 
   #fail(why: string): void {
-    this.#failure ??= new OperatingError('daemon-unreachable', `the daemon at ${this.#path} did not answer: ${why}`);
+    this.#failure ??= new OperatingError(
+      'daemon-unreachable',
+      `the daemon at ${this.#path} did not answer: ${why}`,
+    );
     this.#waiting?.reject(this.#failure);
     this.#waiting = undefined;
     this.#socket.destroy();

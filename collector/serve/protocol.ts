@@ -3,8 +3,8 @@
 //   request   one line of JSON: {"v":1,"method":"aggregate","params":{...}}    at most 64 KiB; bigint as {"$n":"123"}
 //   answer    u32le length | v8 serialization of {ok: true, value} or {ok: false, code, message, hint}
 //
-// A connection may ask any number of times, one after the other. Requests come from other users of the host and are
-// checked by schema; answers come from our own daemon.
+// A connection may ask any number of times, one after the other. Requests come from other users of
+// the host and are checked by schema; answers come from our own daemon.
 
 import * as v from 'valibot';
 
@@ -29,7 +29,11 @@ const requestSchema = v.variant('method', [
   v.strictObject({
     v: v.literal(PROTOCOL_VERSION),
     method: v.literal('aggregate'),
-    params: v.strictObject({ windows: v.pipe(v.array(window), v.maxLength(10_000)), filter, stream: streamName }),
+    params: v.strictObject({
+      windows: v.pipe(v.array(window), v.maxLength(10_000)),
+      filter,
+      stream: streamName,
+    }),
   }),
   v.strictObject({
     v: v.literal(PROTOCOL_VERSION),
@@ -43,7 +47,11 @@ const requestSchema = v.variant('method', [
       atLeast: v.exactOptional(v.record(streamName, v.number())),
     }),
   }),
-  v.strictObject({ v: v.literal(PROTOCOL_VERSION), method: v.literal('status'), params: v.strictObject({}) }),
+  v.strictObject({
+    v: v.literal(PROTOCOL_VERSION),
+    method: v.literal('status'),
+    params: v.strictObject({}),
+  }),
 ]);
 
 export type Request = v.InferOutput<typeof requestSchema>;
@@ -53,7 +61,11 @@ export type Answer =
 
 /** JSON with bigint as {"$n": digits}. */
 export function encodeRequest(request: Request): string {
-  return JSON.stringify(request, (_key, value: unknown) => (typeof value === 'bigint' ? { $n: String(value) } : value)) + '\n';
+  return (
+    JSON.stringify(request, (_key, value: unknown) =>
+      typeof value === 'bigint' ? { $n: String(value) } : value,
+    ) + '\n'
+  );
 }
 
 /** The request, or what is wrong with it in one sentence. Never throws. */

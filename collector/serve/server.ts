@@ -33,8 +33,12 @@ export class QueryServer {
     this.#server = createServer((socket) => this.#accept(socket));
   }
 
-  /** Listens on a unix socket; resolves to what went wrong, if anything: without it, questions are answered from files. */
-  async listen(path: string, access: { readonly mode: number; readonly group: string }): Promise<string | undefined> {
+  /** Listens on a unix socket; resolves to what went wrong, if anything: without it,
+   *  questions are answered from files. */
+  async listen(
+    path: string,
+    access: { readonly mode: number; readonly group: string },
+  ): Promise<string | undefined> {
     if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
       return `the socket's path ${path} is longer than ${MAX_PATH_BYTES} bytes: questions are answered from files`;
     }
@@ -54,7 +58,8 @@ export class QueryServer {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** One connection too many ends the one that has been silent longest: clients that only hold on keep nobody out. */
+  /** One connection too many ends the one that has been silent longest: clients that
+   *  only hold on keep nobody out. */
   #accept(socket: Socket): void {
     const [silent] = this.#sockets;
     if (silent !== undefined && this.#sockets.size >= MAX_CONNECTIONS) this.#drop(silent);
@@ -99,14 +104,24 @@ export class QueryServer {
   }
 
   async #answer(line: string): Promise<Answer> {
-    const request = line.length > MAX_REQUEST_BYTES ? 'the request is too long' : decodeRequest(line);
-    if (typeof request === 'string') return { ok: false, code: 'usage', message: request, hint: '' };
+    const request =
+      line.length > MAX_REQUEST_BYTES ? 'the request is too long' : decodeRequest(line);
+    if (typeof request === 'string') {
+      return { ok: false, code: 'usage', message: request, hint: '' };
+    }
     try {
       return { ok: true, value: await this.#ask(request) };
     } catch (error) {
-      if (error instanceof OperatingError) return { ok: false, code: error.code, message: error.message, hint: error.hint };
+      if (error instanceof OperatingError) {
+        return { ok: false, code: error.code, message: error.message, hint: error.hint };
+      }
       this.#options.log(`a query failed: ${error instanceof Error ? error.stack : String(error)}`);
-      return { ok: false, code: 'daemon-unreachable', message: 'the daemon failed on this query', hint: 'Its log says why.' };
+      return {
+        ok: false,
+        code: 'daemon-unreachable',
+        message: 'the daemon failed on this query',
+        hint: 'Its log says why.',
+      };
     }
   }
 
@@ -123,7 +138,10 @@ export class QueryServer {
   }
 }
 
-function restrictAccess(path: string, access: { readonly mode: number; readonly group: string }): string | undefined {
+function restrictAccess(
+  path: string,
+  access: { readonly mode: number; readonly group: string },
+): string | undefined {
   try {
     chmodSync(path, access.mode);
     if (access.group === '') return undefined;
@@ -138,6 +156,8 @@ function restrictAccess(path: string, access: { readonly mode: number; readonly 
 
 function groupId(name: string): number | undefined {
   if (/^\d+$/.test(name)) return Number(name);
-  const line = readFileSync('/etc/group', 'utf8').split('\n').find((entry) => entry.startsWith(`${name}:`));
+  const line = readFileSync('/etc/group', 'utf8')
+    .split('\n')
+    .find((entry) => entry.startsWith(`${name}:`));
   return line === undefined ? undefined : Number(line.split(':')[2]);
 }

@@ -1,12 +1,13 @@
-// Bounded reads of an open file, by descriptor, into one buffer that all readers of this thread share.
+// Bounded reads of an open file, by descriptor, into one buffer that
+// all readers of this thread share.
 
 import { closeSync, readSync } from 'node:fs';
 import type { ReadAt } from '../../elf/elf-file.js';
 
 let scratch = new Uint8Array(1 << 16);
 
-/** Reads the file from `origin` on. A failing read gives no bytes; what was read is valid until any reader
- *  reads again. */
+/** Reads the file from `origin` on. A failing read gives no bytes; what was read is valid
+ *  until any reader reads again. */
 export function fileReader(fd: number, origin = 0): ReadAt {
   return (position, length) => {
     if (length > scratch.length) scratch = new Uint8Array(length);

@@ -1,11 +1,12 @@
-// /proc/kallsyms -> where the kernel's functions begin, with those of modules and BPF programs: typed arrays,
-// 10 bytes a symbol, and one pool of names. Source: kernel/kallsyms.c; nm(1) for the types.
+// /proc/kallsyms -> where the kernel's functions begin, with those of modules and BPF
+// programs: typed arrays, 10 bytes a symbol, and one pool of names. Source:
+// kernel/kallsyms.c; nm(1) for the types.
 //
 //   ffffffff81234560 t do_thing\t[module]\n     address, type (t T w W: code), name, module if not the kernel
 //
-// There are no sizes: a function reaches to the next symbol of any type, the last one of a module 64 KB at
-// most. Of several that begin at one address: global before local before weak, then the shortest name, then
-// the alphabet.
+// There are no sizes: a function reaches to the next symbol of any type, the last one of a module
+// 64 KB at most. Of several that begin at one address: global before local before weak, then the
+// shortest name, then the alphabet.
 
 import { lastAtOrBelow } from '../../elf/symbol-ranges.js';
 
@@ -21,8 +22,9 @@ const tab = 9;
 const newline = 10;
 const space = 32;
 
-/** Pieces of the file, in order, of any length; each is valid until the next one is asked for. undefined when
- *  there is nothing to see: the kernel hides its addresses as zeros from those who may not know them. */
+/** Pieces of the file, in order, of any length; each is valid until the next one is asked
+ *  for. undefined when there is nothing to see: the kernel hides its addresses as zeros from
+ *  those who may not know them. */
 export function parseKallsyms(pieces: Iterable<Uint8Array>): KernelTable | undefined {
   const lines = new LineCollector();
   let rest = new Uint8Array(0);
@@ -103,7 +105,9 @@ export class KernelTable {
 
 const ranks: Readonly<Record<string, number>> = { T: 0, t: 1, W: 2, w: 2 };
 const rankOfHole = 3;
-const rankByType = new Uint8Array(256).map((_, type) => ranks[String.fromCharCode(type)] ?? rankOfHole);
+const rankByType = new Uint8Array(256).map(
+  (_, type) => ranks[String.fromCharCode(type)] ?? rankOfHole,
+);
 const paddingPrefix = new TextEncoder().encode('__pfx_');
 const utf8 = new TextDecoder();
 
@@ -117,7 +121,8 @@ class LineCollector {
   #pool = new Uint8Array(1 << 16);
   #poolLength = 0;
 
-  /** `end` is behind a newline. What is no line of kallsyms is left out, and so is all beyond the limits. */
+  /** `end` is behind a newline. What is no line of kallsyms is left out, and
+   *  so is all beyond the limits. */
   addLines(bytes: Uint8Array, end: number): void {
     for (let from = 0; from < end; ) {
       const to = bytes.indexOf(newline, from);
@@ -154,8 +159,12 @@ class LineCollector {
       count++;
     }
     return new KernelTable({
-      base, starts: starts.slice(0, count), names: names.slice(0, count), modules: modules.slice(0, count),
-      pool: this.#pool.slice(0, this.#poolLength), moduleNames: [...this.#moduleIds.keys()],
+      base,
+      starts: starts.slice(0, count),
+      names: names.slice(0, count),
+      modules: modules.slice(0, count),
+      pool: this.#pool.slice(0, this.#poolLength),
+      moduleNames: [...this.#moduleIds.keys()],
     });
   }
 
@@ -198,7 +207,8 @@ class LineCollector {
     return id;
   }
 
-  /** Rows within 4 GB of the base, by address: 32 bits of it and the row's number make one 53-bit key. */
+  /** Rows within 4 GB of the base, by address: 32 bits of it and the row's
+   *  number make one 53-bit key. */
   #orderFrom(base: number): Uint32Array {
     const keys = new Float64Array(this.#addresses.length);
     let count = 0;
@@ -233,10 +243,12 @@ function addressAt(bytes: Uint8Array, at: number): number {
   return high * 2 ** 32 + (low >>> 0);
 }
 
-/** `__pfx_NAME` marks the padding before a function, which never runs; such kernels have one for each
- *  function. */
+/** `__pfx_NAME` marks the padding before a function, which never runs; such kernels
+ *  have one for each function. */
 function isPadding(bytes: Uint8Array, from: number, to: number): boolean {
-  return to - from > paddingPrefix.length && paddingPrefix.every((byte, i) => bytes[from + i] === byte);
+  return (
+    to - from > paddingPrefix.length && paddingPrefix.every((byte, i) => bytes[from + i] === byte)
+  );
 }
 
 function nameInPool(pool: Uint8Array, at: number): string {

@@ -1,5 +1,5 @@
-// Names of kernel addresses: kallsyms as it was when last read, and over it what came and went since, above
-// all BPF programs that live shorter than the time between two looks.
+// Names of kernel addresses: kallsyms as it was when last read, and over it what came and went
+// since, above all BPF programs that live shorter than the time between two looks.
 
 import { closeSync, openSync, readSync } from 'node:fs';
 import type { FunctionInfo, Module } from '../../storage/model/frame.js';
@@ -24,7 +24,8 @@ export class KernelSymbols {
   readonly #path: string;
   #table: KernelTable | undefined;
   #isStale = true;
-  /** Ranges that do not overlap, sorted by address: what KSYMBOL records told, the dead ones too. */
+  /** Ranges that do not overlap, sorted by address: what KSYMBOL
+   *  records told, the dead ones too. */
   #events: KernelSymbolEvent[] = [];
   readonly #byAddressIndex = new Map<number, FunctionInfo>();
   readonly #functions = new Map<string, FunctionInfo>();
@@ -56,12 +57,15 @@ export class KernelSymbols {
     return fn;
   }
 
-  /** A symbol that goes keeps its range until another one takes it: samples of it are still on their way.
+  /** A symbol that goes keeps its range until another one takes it:
+   *  samples of it are still on their way.
    *  **Limits**: 4096; beyond it a dead one is dropped, or else the event. */
   apply(event: KernelSymbolEvent): void {
     if (event.name === '' || !(event.sizeBytes > 0)) return;
     const end = event.address + event.sizeBytes;
-    const kept = this.#events.filter((e) => e.address + e.sizeBytes <= event.address || e.address >= end);
+    const kept = this.#events.filter(
+      (e) => e.address + e.sizeBytes <= event.address || e.address >= end,
+    );
     if (kept.length >= maxEvents) {
       const dead = kept.findIndex((e) => !e.isRegistered);
       if (dead < 0) return;
@@ -97,9 +101,11 @@ export class KernelSymbols {
     return fn;
   }
 
-  /** The start is the page, as the low 48 bits of its address: never negative, and all that is not sign. */
+  /** The start is the page, as the low 48 bits of its address: never
+   *  negative, and all that is not sign. */
   #unnamedAt(address: number): FunctionInfo {
-    const start = (Math.floor(address / pageBytes) * pageBytes) % 2 ** 48 + (address < 0 ? 2 ** 48 : 0);
+    const start =
+      ((Math.floor(address / pageBytes) * pageBytes) % 2 ** 48) + (address < 0 ? 2 ** 48 : 0);
     let fn = this.#unnamed.get(start);
     if (fn === undefined) {
       const reason = this.#table === undefined ? 'no-kernel-symbols' : 'no-match';

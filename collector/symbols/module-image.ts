@@ -1,6 +1,6 @@
-// The symbols of one file: read when first asked for, kept while the budget lasts. A file whose names are
-// small is closed as soon as it is read, since an open descriptor keeps its file system from being unmounted;
-// larger ones stay open and give their names one by one.
+// The symbols of one file: read when first asked for, kept while the budget lasts. A file whose
+// names are small is closed as soon as it is read, since an open descriptor keeps its file system
+// from being unmounted; larger ones stay open and give their names one by one.
 
 import type { ElfSegment, ReadAt } from '../../elf/elf-file.js';
 import { fileOffsetToAddress, readElf, segmentType } from '../../elf/elf-file.js';
@@ -10,7 +10,8 @@ import type { NameReason } from '../../storage/model/frame.js';
 import { closeFile, fileReader } from './file-reader.js';
 
 /** `origin` is where the image begins in what the descriptor reads. */
-export type Opened = { readonly fd: number; readonly origin?: number } | { readonly reason: NameReason };
+export type Opened =
+  { readonly fd: number; readonly origin?: number } | { readonly reason: NameReason };
 
 const maxKeptNameBytes = 512 << 10;
 const noBytes: ReadAt = () => new Uint8Array(0);
@@ -105,8 +106,8 @@ export class ModuleImage {
     this.#state = fd === undefined ? failed('over-budget') : { kind: 'unread', fd, origin };
   }
 
-  /** Gives up the descriptor: the table is read before, and its names if they are small. Others get none any
-   *  more. */
+  /** Gives up the descriptor: the table is read before, and its names if they are
+   *  small. Others get none any more. */
   closeFile(): void {
     this.table();
     if (this.#state.kind !== 'loaded' || this.#state.fd === undefined) return;

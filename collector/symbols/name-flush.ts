@@ -1,4 +1,5 @@
-// One flush on its way into the store: stacks are named, put root first into the trie, and counted. (back)
+// One flush on its way into the store: stacks are named, put root first
+// into the trie, and counted. (back)
 
 import * as wire from '../../bpf/generated/wire.js';
 import type { FunctionInfo } from '../../storage/model/frame.js';
@@ -9,8 +10,18 @@ import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../messages.js';
 import { stackEndText } from '../pipeline/stack-ends.js';
 import type { Symbolizer } from './symbolizer.js';
 
-const unmapped: FunctionInfo = { module: noModule, frameType: 'native', name: '', reason: 'no-mapping' };
-const anonymous: FunctionInfo = { module: noModule, frameType: 'native', name: '', reason: 'anonymous' };
+const unmapped: FunctionInfo = {
+  module: noModule,
+  frameType: 'native',
+  name: '',
+  reason: 'no-mapping',
+};
+const anonymous: FunctionInfo = {
+  module: noModule,
+  frameType: 'native',
+  name: '',
+  reason: 'anonymous',
+};
 
 export interface NamedCount {
   readonly framesNamed: number;
@@ -20,7 +31,11 @@ export interface NamedCount {
 }
 
 /** Adds streams, rows and events of the message to the writer; the caller commits. */
-export function nameFlush(message: FlushMessage, symbolizer: Symbolizer, writer: FlushWriter): NamedCount {
+export function nameFlush(
+  message: FlushMessage,
+  symbolizer: Symbolizer,
+  writer: FlushWriter,
+): NamedCount {
   const streams = message.streams.map(({ info, counters }) => {
     const id = writer.streamId(info);
     writer.header(id, counters);
@@ -33,7 +48,12 @@ export function nameFlush(message: FlushMessage, symbolizer: Symbolizer, writer:
     const trie = new StackNamer(rows.stacks, symbolizer, writer, count);
     for (let row = 0; row < rows.rowWeight.length; row++) {
       const node = trie.node(rows.rowUser[row]!, rows.rowKernel[row]!);
-      writer.sample(streams[rows.rowStream[row]!]!, series[rows.rowSeries[row]!]!, node, rows.rowWeight[row]!);
+      writer.sample(
+        streams[rows.rowStream[row]!]!,
+        series[rows.rowSeries[row]!]!,
+        node,
+        rows.rowWeight[row]!,
+      );
     }
   }
   return count;
@@ -52,7 +72,8 @@ class StackNamer {
   readonly #count: { -readonly [name in keyof NamedCount]: number };
   /** Module -> offset -> what is there: most frames of a flush are callers of many stacks. */
   readonly #named = new Map<number, Map<number, NamedFrame>>();
-  /** User stack -> its leaf's node; the same by kernel stack's end for rows whose kernel stack was cut. */
+  /** User stack -> its leaf's node; the same by kernel stack's end for rows
+   *  whose kernel stack was cut. */
   readonly #userNodes = new Map<number, number>();
 
   constructor(
@@ -67,7 +88,8 @@ class StackNamer {
     this.#writer = writer;
   }
 
-  /** Node of the leaf: root, then the marker if a part was cut, the user frames, the kernel frames. */
+  /** Node of the leaf: root, then the marker if a part was cut, the
+   *  user frames, the kernel frames. */
   node(user: number, kernel: number): number {
     const userEnd = user < 0 ? wire.FkStackEnd.FK_END_COMPLETE : this.#stacks.ends[user]!;
     const kernelEnd = kernel < 0 ? wire.FkStackEnd.FK_END_COMPLETE : this.#stacks.ends[kernel]!;

@@ -1,5 +1,5 @@
-// Normalized frames -> functions. Files are known by their id; those of one build id share one image.
-// Everything that reads a file to name code happens here, in the back thread.
+// Normalized frames -> functions. Files are known by their id; those of one build id share one
+// image. Everything that reads a file to name code happens here, in the back thread.
 
 import { assert } from '../../storage/model/errors.js';
 import type { FunctionInfo, Module, NameReason } from '../../storage/model/frame.js';
@@ -17,7 +17,8 @@ export interface ModuleSource {
 }
 
 export interface SymbolizerOptions {
-  /** Symbol tables kept, kernel not included; those used least recently go first. Default 64 MiB. */
+  /** Symbol tables kept, kernel not included; those used least
+   *  recently go first. Default 64 MiB. */
   readonly maxBytes?: number;
   /** Files held open; those used least recently are read and closed. Default 64. */
   readonly maxOpenFiles?: number;
@@ -61,8 +62,8 @@ export class Symbolizer {
     return [...this.#images.values()].filter((image) => image.isOpen).length;
   }
 
-  /** Makes a file known; nothing is read yet. Owns the descriptor from now on. Where the image of this build
-   *  id failed before (gone, changed, evicted), it is tried again with this file. */
+  /** Makes a file known; nothing is read yet. Owns the descriptor from now on. Where the image of
+   *  this build id failed before (gone, changed, evicted), it is tried again with this file. */
   addModule(source: ModuleSource): void {
     const { id, module } = source;
     assert(!this.#modules.has(id), `module ${id} is added once`);
@@ -73,7 +74,13 @@ export class Symbolizer {
     else image.offer(opened);
     image.users++;
     image.lastUse = ++this.#clock;
-    const known = { image, givenModule: module, module: undefined, named: new Map(), unnamed: new Map() };
+    const known = {
+      image,
+      givenModule: module,
+      module: undefined,
+      named: new Map(),
+      unnamed: new Map(),
+    };
     this.#modules.set(id, known);
     this.#limitOpenFiles();
   }
@@ -88,8 +95,8 @@ export class Symbolizer {
     this.#images.delete(imageKey(id, known.givenModule));
   }
 
-  /** The function at a byte of a module's file; callers' addresses are given already moved into the call
-   *  instruction. The same object for the same function, always. */
+  /** The function at a byte of a module's file; callers' addresses are given already moved into the
+   *  call instruction. The same object for the same function, always. */
   user(moduleId: number, fileOffset: number): FunctionInfo {
     const known = this.#modules.get(moduleId);
     assert(known !== undefined, `module ${moduleId} was added`);

@@ -1,5 +1,6 @@
-// What the building of unwind tables has to know of a CPU architecture. A rule is 32 bits that only the
-// architecture's own code, here and in the kernel, understands; 0 always means that nothing is known.
+// What the building of unwind tables has to know of a CPU architecture. A rule is 32
+// bits that only the architecture's own code, here and in the kernel, understands; 0
+// always means that nothing is known.
 
 import type { CfiState } from '../../elf/cfi.js';
 

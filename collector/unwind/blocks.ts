@@ -1,5 +1,5 @@
-// Rows laid out for the kernel: 4 KB blocks that are the values of one array map, a search tree of up to
-// three levels over them. bpf/include/unwind_table.h declares and draws it.
+// Rows laid out for the kernel: 4 KB blocks that are the values of one array map, a search tree of
+// up to three levels over them. bpf/include/unwind_table.h declares and draws it.
 
 export const blockRows = 512;
 export const blockBytes = blockRows * 8;
@@ -38,7 +38,10 @@ export function layOutBlocks(pcs: Uint32Array, rules: Uint32Array): Blocks {
 
 /** The first pc of each block. */
 function everyFirst(pcs: Uint32Array): Uint32Array {
-  return Uint32Array.from({ length: Math.ceil(pcs.length / blockRows) }, (_, i) => pcs[i * blockRows]!);
+  return Uint32Array.from(
+    { length: Math.ceil(pcs.length / blockRows) },
+    (_, i) => pcs[i * blockRows]!,
+  );
 }
 
 /** The rule for a pc, as the kernel finds it. */

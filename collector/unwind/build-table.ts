@@ -1,6 +1,6 @@
-// One ELF file to one unwind table: `.eh_frame`, Go's own table, and rows for the linker's stubs that neither
-// covers. The file is foreign: a broken one gives a wrong or smaller table of itself, bounded in size and
-// time, and nothing else.
+// One ELF file to one unwind table: `.eh_frame`, Go's own table, and rows for the linker's stubs
+// that neither covers. The file is foreign: a broken one gives a wrong or smaller table of itself,
+// bounded in size and time, and nothing else.
 
 import type { CodeRange } from '../../elf/code-ranges.js';
 import { codeRangeAt, codeRanges, lowestLoadAddress } from '../../elf/code-ranges.js';
@@ -17,12 +17,14 @@ import { Rows } from './rows.js';
 import { x8664 } from './x86-64.js';
 
 /** `unsupported-machine`: no rules for its CPU. `no-code`: nothing executable is loaded.
- *  `no-unwind-information`: neither `.eh_frame` nor a Go table that is known. `over-budget`: the file, or
- *  the table, is larger than the limits. */
-export type TableReason = 'unsupported-machine' | 'no-code' | 'no-unwind-information' | 'over-budget';
+ *  `no-unwind-information`: neither `.eh_frame` nor a Go table that is known. `over-budget`: the
+ *  file, or the table, is larger than the limits. */
+export type TableReason =
+  'unsupported-machine' | 'no-code' | 'no-unwind-information' | 'over-budget';
 
 export interface UnwindTable extends Blocks {
-  /** Virtual address that the table's pcs are relative to: the lowest that the file is loaded at. */
+  /** Virtual address that the table's pcs are relative to: the lowest
+   *  that the file is loaded at. */
   readonly base: number;
   readonly rows: number;
 }
@@ -51,8 +53,8 @@ const maxStubSections = 16;
 /** Used again for each file. */
 const rows = new Rows();
 
-/** Builds the table of an ELF file. **Limits**: besides `maxBytes` 2^21 rows and what the parsers allow.
- *  `blocks` has a buffer of its own, which may be transferred. */
+/** Builds the table of an ELF file. **Limits**: besides `maxBytes` 2^21 rows and what the parsers
+ *  allow. `blocks` has a buffer of its own, which may be transferred. */
 export function buildTable(
   read: ReadAt, file: ElfFile, { maxBytes }: TableLimits,
 ): UnwindTable | { readonly reason: TableReason } {
@@ -85,9 +87,9 @@ function copying(read: ReadAt): ReadAt {
   return (position, length) => read(position, length).slice();
 }
 
-/** All functions by ascending address; of those that begin at one address the last source's counts. Places
- *  and numbers are sorted as one: a key is exact below 2^53, and typed arrays sort fastest without a
- *  comparison of ours. */
+/** All functions by ascending address; of those that begin at one address the last source's counts.
+ *  Places and numbers are sorted as one: a key is exact below 2^53, and typed arrays sort fastest
+ *  without a comparison of ours. */
 function writeInOrder(sources: readonly Source[], base: number): void {
   const firsts: number[] = [];
   let total = 0;
@@ -98,7 +100,9 @@ function writeInOrder(sources: readonly Source[], base: number): void {
   const order = new Float64Array(total);
   sources.forEach(({ starts }, s) => {
     const first = firsts[s]!;
-    for (let i = 0; i < starts.length; i++) order[first + i] = (starts[i]! - base) * maxFunctions + first + i;
+    for (let i = 0; i < starts.length; i++) {
+      order[first + i] = (starts[i]! - base) * maxFunctions + first + i;
+    }
   });
   order.sort();
   for (const key of order) {
@@ -127,11 +131,14 @@ function frameSource(frame: EhFrame, base: number, arch: UnwindArch): Source {
 
 function goSource(table: GoTable, base: number, arch: UnwindArch): Source {
   const wholeRules: Readonly<Record<Exclude<GoFrameKind, 'sized'>, number>> = {
-    'outermost': arch.outermost, 'frame-pointer': arch.framePointer, 'signal-return': arch.signalFrame,
+    outermost: arch.outermost,
+    'frame-pointer': arch.framePointer,
+    'signal-return': arch.signalFrame,
   };
   const visitor: GoFrameVisitor = {
     begin: (start, _, kind) => {
-      // A handler returns to the first byte of signal-return, and return addresses are looked up one before.
+      // A handler returns to the first byte of signal-return, and return
+      // addresses are looked up one before.
       const pc = start - base - (kind === 'signal-return' ? 1 : 0);
       rows.begin(pc);
       rows.add(pc, kind === 'sized' ? arch.bad : wholeRules[kind]);
@@ -142,9 +149,17 @@ function goSource(table: GoTable, base: number, arch: UnwindArch): Source {
   return { starts: table.starts, write: (index) => table.interpret(index, visitor) };
 }
 
-function stubSource(file: ElfFile, code: readonly CodeRange[], base: number, arch: UnwindArch): Source {
+function stubSource(
+  file: ElfFile,
+  code: readonly CodeRange[],
+  base: number,
+  arch: UnwindArch,
+): Source {
   const stubs = file.sections
-    .filter((s) => stubSections.has(s.name) && s.sizeBytes > 0 && codeRangeAt(code, s.address) !== undefined)
+    .filter(
+      (s) =>
+        stubSections.has(s.name) && s.sizeBytes > 0 && codeRangeAt(code, s.address) !== undefined,
+    )
     .slice(0, maxStubSections);
   return {
     starts: Float64Array.from(stubs, (s) => s.address),

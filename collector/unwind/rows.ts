@@ -1,6 +1,6 @@
-// Rows of an unwind table as they are found, in ascending order: equal neighbours become one, small gaps
-// between functions are filled. A hot path: two typed arrays, which grow and are used again for the next
-// file.
+// Rows of an unwind table as they are found, in ascending order: equal neighbours become
+// one, small gaps between functions are filled. A hot path: two typed arrays, which grow and
+// are used again for the next file.
 
 /** Padding between functions is below this; what is longer is a gap. */
 const minGapBytes = 16;
@@ -37,7 +37,8 @@ export class Rows {
     this.add(0, 0);
   }
 
-  /** A function begins. Functions come in ascending order; where two overlap the later one counts. */
+  /** A function begins. Functions come in ascending order; where two
+   *  overlap the later one counts. */
   begin(pc: number): void {
     if (this.#end !== undefined && pc - this.#end >= minGapBytes) this.add(this.#end, 0);
     while (this.#count > 1 && this.#pcs[this.#count - 1]! >= pc) this.#count--;

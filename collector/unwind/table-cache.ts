@@ -1,7 +1,7 @@
-// Which unwind tables there are, which one to build next and which to give up: bookkeeping only, with no
-// file, map or clock of its own. Files that are hit by samples are built hottest first, as far as the CPU
-// budget goes; where bytes run out, the table that was hit longest ago goes, but none that is still in use:
-// then the new one has to wait.
+// Which unwind tables there are, which one to build next and which to give up: bookkeeping only,
+// with no file, map or clock of its own. Files that are hit by samples are built hottest first, as
+// far as the CPU budget goes; where bytes run out, the table that was hit longest ago goes, but
+// none that is still in use: then the new one has to wait.
 //
 //   want ─▶ waiting ─ next ─▶ building ┬ built ──▶ ready ─ evicted ─▶ forgotten: wanted anew by a sample
 //             ▲                        ├ built, no room ─▶ refused ─┐
@@ -41,7 +41,8 @@ export interface FileIdentity {
   readonly sizeBytes: number;
 }
 
-/** The build id, which stands for the content wherever it lies; else what changes when the file does. */
+/** The build id, which stands for the content wherever it lies; else what
+ *  changes when the file does. */
 export function tableKey({ buildId, device, inode, mtimeNs, sizeBytes }: FileIdentity): string {
   return buildId !== '' ? buildId : `${device}:${inode}:${mtimeNs}:${sizeBytes}`;
 }
@@ -81,8 +82,8 @@ export interface TableCacheFigures {
   readonly cpuMs: number;
 }
 
-/** `Table` is what the owner needs to free a table, `Reason` why there can be none. Times are ms of one
- *  monotonic clock. */
+/** `Table` is what the owner needs to free a table, `Reason` why there can be none. Times
+ *  are ms of one monotonic clock. */
 export class TableCache<Table, Reason> {
   readonly #limits: TableCacheLimits;
   /** In order of their last use: a used one is put at the end. */
@@ -108,7 +109,8 @@ export class TableCache<Table, Reason> {
     };
   }
 
-  /** Samples hit this file: what there is of its table; undefined when no more files can be tracked. */
+  /** Samples hit this file: what there is of its table; undefined when
+   *  no more files can be tracked. */
   want(key: string, nowMs: number, hits = 1): TableState<Table, Reason> | undefined {
     const entry = this.#entries.get(key) ?? this.#newEntry();
     if (entry === undefined) return undefined;
@@ -123,11 +125,14 @@ export class TableCache<Table, Reason> {
     return entry.state;
   }
 
-  /** The file to build now, the hottest; undefined when none waits or the CPU budget is used up. It is then
-   *  `building`. */
+  /** The file to build now, the hottest; undefined when none waits or the CPU budget is
+   *  used up. It is then `building`. */
   next(nowMs: number): string | undefined {
     const { cpuShare, burstMs } = this.#limits;
-    this.#creditMs = Math.min(burstMs, this.#creditMs + Math.max(0, nowMs - this.#creditedMs) * cpuShare);
+    this.#creditMs = Math.min(
+      burstMs,
+      this.#creditMs + Math.max(0, nowMs - this.#creditedMs) * cpuShare,
+    );
     this.#creditedMs = Math.max(this.#creditedMs, nowMs);
     if (this.#creditMs <= 0) return undefined;
     let best: [string, Entry<Table, Reason>] | undefined;
@@ -140,8 +145,8 @@ export class TableCache<Table, Reason> {
     return best[0];
   }
 
-  /** A table is there. Gives the tables to free: others that were hit longest ago, or this one when there is
-   *  no room. */
+  /** A table is there. Gives the tables to free: others that were hit longest ago, or
+   *  this one when there is no room. */
   built(key: string, { table, bytes, cpuMs, nowMs }: BuiltTable<Table>): Table[] {
     const entry = this.#finish(key, cpuMs);
     const victims = this.#victims(this.#bytes + bytes - this.#limits.maxBytes, nowMs);
@@ -173,7 +178,8 @@ export class TableCache<Table, Reason> {
     return entry;
   }
 
-  /** Idle tables, oldest first, that together hold so many bytes; undefined when there are not enough. */
+  /** Idle tables, oldest first, that together hold so many bytes;
+   *  undefined when there are not enough. */
   #victims(neededBytes: number, nowMs: number): string[] | undefined {
     const victims: string[] = [];
     let left = neededBytes;
@@ -194,10 +200,13 @@ export class TableCache<Table, Reason> {
     return state.table;
   }
 
-  /** Where all places are taken, the file without a table that was used longest ago is forgotten. */
+  /** Where all places are taken, the file without a table that was
+   *  used longest ago is forgotten. */
   #newEntry(): Entry<Table, Reason> | undefined {
     if (this.#entries.size >= this.#limits.maxFiles) {
-      const oldest = [...this.#entries].find(([, { state }]) => !['ready', 'building'].includes(state.kind));
+      const oldest = [...this.#entries].find(
+        ([, { state }]) => !['ready', 'building'].includes(state.kind),
+      );
       if (oldest === undefined) {
         this.#counters.untracked++;
         return undefined;

@@ -22,8 +22,8 @@ export interface Rule {
   readonly kind: number;
   /** Bytes; of `rsp` and `rbp` 0 to 512 KB, else up to 16 KB either way. */
   readonly offset: number;
-  /** What is added to a dereferenced CFA in bytes, a register's number, or the place in a PLT entry; 0
-   *  elsewhere. */
+  /** What is added to a dereferenced CFA in bytes, a register's number, or the place
+   *  in a PLT entry; 0 elsewhere. */
   readonly small: number;
   /** One of `rbpRule`. */
   readonly rbp: number;

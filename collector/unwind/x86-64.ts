@@ -1,4 +1,5 @@
-// Call frame information to x86-64 rules: which of the many things that DWARF can say occur in real files.
+// Call frame information to x86-64 rules: which of the many things that
+// DWARF can say occur in real files.
 
 import type { CfiState } from '../../elf/cfi.js';
 import { cfaKind, registerRule } from '../../elf/cfi.js';
@@ -18,7 +19,13 @@ const returnAt = 6;
 /** `push` of a lazy PLT entry (`jmp *GOT; push number; jmp PLT0`) is done 11 bytes into it. */
 const lazyPltPushed = 11;
 
-const noOperands: Rule = { kind: ruleKind.none, offset: 0, small: 0, rbp: rbpRule.same, rbpOffset: 0 };
+const noOperands: Rule = {
+  kind: ruleKind.none,
+  offset: 0,
+  small: 0,
+  rbp: rbpRule.same,
+  rbpOffset: 0,
+};
 const bad = encodeRule({ ...noOperands, kind: ruleKind.bad })!;
 
 export const x8664: UnwindArch = {
@@ -85,7 +92,8 @@ function savedRbp(state: CfiState, section: Uint8Array): SavedRbp | undefined {
   }
 }
 
-/** DW_OP_breg7 8, breg16 0, lit15, and, litN, ge, lit3, shl, plus: rsp + 8 + ((rip & 15) >= N) * 8. */
+/** DW_OP_breg7 8, breg16 0, lit15, and, litN, ge, lit3, shl, plus: rsp
+ *  + 8 + ((rip & 15) >= N) * 8. */
 const pltExpression = [0x77, 0x08, 0x80, 0x00, 0x3f, 0x1a, -1, 0x2a, 0x33, 0x24, 0x22];
 const literal0 = 0x30;
 const opDeref = 0x06;
@@ -104,7 +112,8 @@ function expressionRule(
   const reader = new DwarfReader(section, 0);
   reader.seek(at + length - base.rest, at + length);
   if (reader.u8() !== opDeref) return undefined;
-  const added = reader.at === reader.limit ? 0 : reader.u8() === opPlusConstant ? reader.uleb() : -1;
+  const added =
+    reader.at === reader.limit ? 0 : reader.u8() === opPlusConstant ? reader.uleb() : -1;
   if (reader.isBroken || reader.at !== reader.limit) return undefined;
   const kind = base.register === rspRegister ? ruleKind.rspDeref : ruleKind.rbpDeref;
   return encode(kind, base.offset, added, saved);
