@@ -82,13 +82,19 @@ async function thirdOfCpu(): Promise<void> {
 async function besidePerf(): Promise<void> {
   const spinners = startSpinners();
   const file = join(perfFolder, 'perf.data');
-  const perf = startProgram('perf', [...perfArgs, '-o', file]);
+  const perf = startProgram(
+    'perf',
+    [...perfArgs, '-o', file, '--', 'cat'],
+    ['pipe', 'ignore', 'ignore'],
+  );
   await sleep(perfStartMs);
   const daemon = await startDaemon(['--frequency', String(perfHz)]);
   await sleep(seconds * 1000);
   await daemon.stop();
   const unixMinusMonoNs = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
-  await ended(perf, 'SIGINT');
+  // It ends with its command: asked to stop by a signal it has left broken files.
+  perf.stdin!.end();
+  await ended(perf);
   await Promise.all(spinners.map((child) => ended(child, 'SIGKILL')));
   const { coverage } = await daemon.aggregate();
   const { captured } = coverage.completeness;
