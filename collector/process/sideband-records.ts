@@ -6,7 +6,7 @@
 //   COMM     | tgid tid | comm\0
 //   FORK EXIT| tgid ptgid tid ptid | u64 time
 //   MMAP2    | tgid tid | addr len pgoff | maj min ino gen, or build id | prot flags | path\0
-//   KSYMBOL  | addr | u32 len | u16 type flags | name\0
+//   KSYMBOL  | addr | u32 len | u16 type flags | name\0, its time behind it, not at the end
 //   LOST     | u64 id | u64 lost
 
 import type { FileIdentity } from './modules.js';
@@ -80,6 +80,8 @@ const MISC_COMM_EXEC = 1 << 13;
 const MISC_MMAP_DATA = 1 << 13;
 const MISC_MMAP_BUILD_ID = 1 << 14;
 const KSYMBOL_UNREGISTER = 1;
+/** Offset in its body. */
+const KSYMBOL_NAME = 16;
 const PROT_EXEC = 4;
 const HEADER = 8;
 const TIME = 8;
@@ -113,7 +115,8 @@ export class SidebandParser {
     if (minimum === undefined) return undefined;
     if (size < minimum || offset < 0 || offset + size > view.byteLength) return this.#reject();
     const body = offset + HEADER;
-    const end = offset + size - TIME;
+    const last = offset + size - TIME;
+    const end = type === RECORD_KSYMBOL ? endOfName(view, body + KSYMBOL_NAME, last) : last;
     const ns = this.#timeAt(view, end);
     switch (type) {
       case RECORD_LOST:
@@ -201,8 +204,16 @@ function ksymbol(view: DataView, body: number, end: number, ns: number): Ksymbol
     address: signedAt(view, body),
     sizeBytes: view.getUint32(body + 8, true),
     isRegistered: (view.getUint16(body + 14, true) & KSYMBOL_UNREGISTER) === 0,
-    name: textAt(view, body + 16, end),
+    name: textAt(view, body + KSYMBOL_NAME, end),
   };
+}
+
+/** Where the time stands: the kernel makes a KSYMBOL record 8 bytes longer for each further listener,
+ *  and leaves in them what lay there (perf_event_ksymbol_output does not restore the header's size). */
+function endOfName(view: DataView, name: number, last: number): number {
+  let end = name;
+  while (end < last && view.getUint8(end) !== 0) end++;
+  return Math.min(name + Math.ceil((end + 1 - name) / 8) * 8, last);
 }
 
 function fileIdentity(view: DataView, at: number, hasBuildId: boolean): Omit<FileIdentity, 'path'> {

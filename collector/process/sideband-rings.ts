@@ -139,7 +139,7 @@ export class SidebandRings {
     const records = ring.read((view, offset, size, type, misc) => {
       const event = this.#parser.parse(view, { offset, size, type, misc });
       if (event === undefined) return;
-      lastNs = Math.max(lastNs, event.ns);
+      lastNs = event.ns;
       this.#merger.add(event);
     }, maxRecords);
     return { records, lastNs };

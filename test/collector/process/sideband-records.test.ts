@@ -68,6 +68,8 @@ test('ksymbol and lost', () => {
   assert.deepEqual(parse(17, 0, fields), {
     kind: 'ksymbol', ns: 77, address: -4096, sizeBytes: 99, isRegistered: false, name: 'bpf_prog_x',
   });
+  const longer: Field[] = [...fields, ['u64', baseKtimeNs + 5n], ['u64', 2n ** 63n]];
+  assert.equal(parse(17, 0, longer)?.ns, 5, 'the time stands behind the name, whatever follows');
   assert.deepEqual(parse(2, 0, [['u64', 1], ['u64', 12]]), { kind: 'lost', ns: 77, count: 12 });
 });
 
