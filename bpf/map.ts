@@ -3,14 +3,18 @@
 
 import { assert } from '../storage/model/errors.js';
 import {
+  createMap,
   deleteElement,
   lookupElement,
   possibleCpus,
   takeBatch,
+  updateBatch,
   updateElement,
   type MapShape,
 } from '../ffi/libbpf.js';
+import { closeFd } from '../ffi/libc.js';
 import { MemoryMap, pageSizeBytes } from '../ffi/memory-map.js';
+import { readFdInfo } from './fd-info.js';
 
 /** enum bpf_map_type, as far as it is used here. */
 export const mapType = {
@@ -22,6 +26,9 @@ export const mapType = {
   arrayOfMaps: 12,
   ringbuf: 27,
 } as const;
+
+/** Array maps of any length may stand in an array of maps. */
+export const BPF_F_INNER_MAP = 0x1000;
 
 const perCpuTypes: readonly number[] = [
   mapType.percpuHash,
@@ -42,12 +49,14 @@ export class BpfMap {
   readonly valueSize: number;
   readonly maxEntries: number;
   readonly #inner: readonly BpfMap[];
+  readonly #innerShape: MapShape | undefined;
 
+  /** An array of maps has its maps, or the shape of those that come later. */
   constructor(
     name: string,
     fd: number,
     shape: Omit<MapShape, 'flags'>,
-    inner: readonly BpfMap[] = [],
+    { inner = [], innerShape }: { inner?: readonly BpfMap[]; innerShape?: MapShape } = {},
   ) {
     this.name = name;
     this.fd = fd;
@@ -56,6 +65,7 @@ export class BpfMap {
     this.valueSize = shape.valueSize;
     this.maxEntries = shape.maxEntries;
     this.#inner = inner;
+    this.#innerShape = innerShape;
   }
 
   /** Of an array of maps. */
@@ -63,6 +73,23 @@ export class BpfMap {
     const map = this.#inner[index];
     assert(map !== undefined, `map ${this.name} has a map ${index} inside`);
     return map;
+  }
+
+  /** Puts an array map of these values, one after the other, into a place of an array of maps; what
+   *  was there goes when no program uses it any more. Returns the memory it is charged for.
+   *  **Units**: bytes. **Errors**: throws CallError (`ENOMEM`). */
+  putInner(index: number, values: Uint8Array): number {
+    const shape = this.#innerShape;
+    assert(shape !== undefined, `maps of any length may be put into map ${this.name}`);
+    const maxEntries = values.byteLength / shape.valueSize;
+    const fd = createMap(`${this.name.slice(0, 10)}_${index}`, { ...shape, maxEntries });
+    try {
+      updateBatch(fd, Uint32Array.from({ length: maxEntries }, (_, i) => i), values);
+      updateElement(this.fd, u32Bytes(index), u32Bytes(fd));
+      return Number(readFdInfo(fd)['memlock'] ?? 0);
+    } finally {
+      closeFd(fd);
+    }
   }
 
   get innerMaps(): readonly BpfMap[] {
@@ -203,6 +230,11 @@ export class BatchBuffer {
     this.#keys = new Uint8Array(capacity * this.keySize);
     this.#values = new Uint8Array(capacity * this.valueSize);
   }
+}
+
+/** A u32 as a map's key or value. */
+export function u32Bytes(value: number): Uint8Array {
+  return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
 /** Values of an array map, and each CPU's value of a per-CPU map, begin at multiples of 8. */

@@ -1,6 +1,6 @@
 // A BPF object between file and kernel: opened, told which programs and sizes to load with,
 // and its maps collected after the load. The maps inside an array of maps are made here
-// unless the object brings its own.
+// unless the object brings its own, or they may be of any length: then whoever fills it makes them.
 
 import { CallError } from '../ffi/errno.js';
 import {
@@ -24,7 +24,7 @@ import {
 import { closeFd } from '../ffi/libc.js';
 import { assert, OperatingError } from '../storage/model/errors.js';
 import { readFdInfo } from './fd-info.js';
-import { BpfMap, mapType } from './map.js';
+import { BPF_F_INNER_MAP, BpfMap, mapType, u32Bytes } from './map.js';
 import { writeRodata, type RodataValue } from './rodata.js';
 
 export interface ObjectOptions {
@@ -138,6 +138,10 @@ function collectByName(
   for (const [name, shape] of innerShapes) {
     const outer = byName.get(name);
     assert(outer?.type === mapType.arrayOfMaps, `map ${name} is an array of maps`);
+    if ((shape.flags & BPF_F_INNER_MAP) !== 0) {
+      byName.set(name, new BpfMap(name, outer.fd, outer, { innerShape: shape }));
+      continue;
+    }
     const inner = Array.from({ length: outer.maxEntries }, (_, index) => {
       const present = presentMap(outer, index, byId);
       assert(
@@ -147,7 +151,7 @@ function collectByName(
       if (present !== undefined) return present;
       return makeInner(outer, index, { shape, ownFds });
     });
-    byName.set(name, new BpfMap(name, outer.fd, outer, inner));
+    byName.set(name, new BpfMap(name, outer.fd, outer, { inner }));
   }
   return byName;
 }
@@ -172,8 +176,4 @@ function makeInner(
   ownFds.push(fd);
   updateElement(outer.fd, u32Bytes(index), u32Bytes(fd));
   return new BpfMap(name, fd, shape);
-}
-
-function u32Bytes(value: number): Uint8Array {
-  return new Uint8Array(Uint32Array.of(value).buffer);
 }

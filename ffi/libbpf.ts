@@ -49,6 +49,7 @@ const signatures = {
   bpf_map_lookup_elem: ['int', ['int', 'void *', 'void *']],
   bpf_map_update_elem: ['int', ['int', 'void *', 'void *', 'uint64']],
   bpf_map_delete_elem: ['int', ['int', 'void *']],
+  bpf_map_update_batch: ['int', ['int', 'void *', 'void *', 'void *', 'void *']],
   bpf_map_lookup_and_delete_batch: [
     'int',
     ['int', 'void *', 'void *', 'void *', 'void *', 'void *', 'void *'],
@@ -292,6 +293,14 @@ function foundOr(operation: string, result: number): boolean {
   if (errno === 'ENOENT') return false;
   if (errno !== undefined) throw new CallError(operation, errno);
   return true;
+}
+
+/** Writes entries, one after the other, in one call. **Shape**: one key and one value each.
+ *  **Errors**: throws CallError; what came before the failing one is written. */
+export function updateBatch(fd: number, keys: Uint32Array, values: Uint8Array): void {
+  const count = Uint32Array.of(keys.length);
+  const result = api().bpf_map_update_batch(fd, keys, values, count, null) as number;
+  check('filling a map', result);
 }
 
 /** Moves up to `count[0]` entries out of a hash map; `count[0]` is then how many came.

@@ -2,10 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import koffi from 'koffi';
 import { CallError } from '../../ffi/errno.js';
 import { possibleCpus } from '../../ffi/libbpf.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
-import { BatchBuffer } from '../../bpf/map.js';
+import { BatchBuffer, BpfMap } from '../../bpf/map.js';
+import { closeFd } from '../../ffi/libc.js';
 import { areGone, compileBpf, loadFixture, requiredHook, skipReason } from '../support/bpf-fixture.js';
 import { readFdInfo } from '../../bpf/fd-info.js';
 
@@ -53,6 +55,29 @@ test('an array of maps that brings none gets them, as large as asked for', { ski
   assert.throws(() => parts.inner(3), /has a map 3 inside/);
   assert.ok(probe.kernelMemoryBytes() > 3 * ENTRIES * 16);
 });
+
+test('maps of any length come and go in an array of maps that is made for it', { skip }, async () => {
+  const lists = probe.map('lists');
+  assert.deepEqual(lists.innerMaps, []);
+  assert.equal(lists.lookup(u32(2)), undefined);
+  const values = new Uint8Array(3 * 4096).map((_, i) => i >> 8);
+  const chargedBytes = lists.putInner(2, values);
+  assert.ok(chargedBytes >= values.length && chargedBytes < 2 * values.length, `${chargedBytes} bytes`);
+  const id = new Uint32Array(lists.lookup(u32(2))!.buffer)[0]!;
+  const list = openMap(id);
+  assert.deepEqual([0, 1, 2].map((i) => list.lookup(u32(i))), [0, 1, 2].map((i) => values.slice(i * 4096, (i + 1) * 4096)));
+  closeFd(list.fd);
+  lists.putInner(3, new Uint8Array(4096));
+  assert.equal(lists.delete(u32(2)), true);
+  assert.ok(await areGone('map', [id]), 'nothing else holds it');
+  assert.throws(() => probe.map('parts').putInner(0, values), /any length/);
+});
+
+/** A map of the kernel by its id: of 4 KB values. */
+function openMap(id: number): BpfMap {
+  const fd = koffi.load('libbpf.so.1').func('bpf_map_get_fd_by_id', 'int', ['uint32'])(id) as number;
+  return new BpfMap('list', fd, { type: 2, keySize: 4, valueSize: 4096, maxEntries: 3 });
+}
 
 test('a map is emptied in batches, and the room for it grows and shrinks', { skip }, () => {
   const map = probe.map('parts').inner(1);
