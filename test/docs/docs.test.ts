@@ -2,11 +2,12 @@
 // installs its line, every command of the README is one that the parser takes, every link leads to a file.
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { buildProgram, forEachCommand } from '../../cli/program.js';
 import { operatingErrors } from '../../storage/model/errors.js';
+import { streamsPage } from '../../storage/model/host-streams.js';
 
 const documents = ['README.md', 'docs/errors.md', 'docs/requirements.md', 'CHANGELOG.md'];
 
@@ -47,4 +48,9 @@ test('links lead to files that are there', () => {
       assert.ok(existsSync(join(dirname(document), link!)), `${document}: ${link}`);
     }
   }
+});
+
+test('docs/streams.md is the table of host streams; UPDATE_GOLDEN=1 prints it anew', () => {
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync('docs/streams.md', streamsPage());
+  assert.equal(readFileSync('docs/streams.md', 'utf8'), streamsPage());
 });
