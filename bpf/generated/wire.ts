@@ -3,6 +3,29 @@
 // before its NUL. A decoder throws a RangeError where the view ends too early; the caller checks
 // lengths first.
 
+/** enum fk_file_state */
+export const FkFileState = {
+  FK_FILE_REQUESTED: 0,
+  FK_FILE_READY: 1,
+  FK_FILE_NO_TABLE: 2,
+  FK_FILE_JIT: 3,
+  FK_FILE_MAX: 4,
+} as const;
+export type FkFileState = (typeof FkFileState)[keyof typeof FkFileState];
+/** Index: value of enum fk_file_state. */
+export const FK_FILE_STATE_NAMES = [
+  'requested',
+  'ready',
+  'no_table',
+  'jit',
+] as const;
+
+/** enum fk_fileless */
+export const FkFileless = {
+  FK_INODE_VDSO: 1,
+} as const;
+export type FkFileless = (typeof FkFileless)[keyof typeof FkFileless];
+
 /** enum fk_frame_kind */
 export const FkFrameKind = {
   FK_FRAME_USER: 0,
@@ -16,6 +39,8 @@ export const FkLimit = {
   FK_SAMPLE_TYPES: 8,
   FK_CGROUP_PATH: 256,
   FK_ARGS: 512,
+  FK_CODE_SEGMENTS: 4,
+  FK_CODE_RANGES: 8,
 } as const;
 export type FkLimit = (typeof FkLimit)[keyof typeof FkLimit];
 
@@ -38,6 +63,7 @@ export const FkRecordTag = {
   FK_RECORD_EXEC_ARGS: 2,
   FK_RECORD_EXIT: 3,
   FK_RECORD_CGROUP: 4,
+  FK_RECORD_FILE: 5,
 } as const;
 export type FkRecordTag = (typeof FkRecordTag)[keyof typeof FkRecordTag];
 
@@ -50,7 +76,13 @@ export const FkStackEnd = {
   FK_END_32BIT: 4,
   FK_END_NO_REGISTERS: 5,
   FK_END_STACK_MAP_FULL: 6,
-  FK_END_MAX: 7,
+  FK_END_NO_TABLE: 7,
+  FK_END_NO_UNWIND_INFO: 8,
+  FK_END_GAP: 9,
+  FK_END_BAD_RULE: 10,
+  FK_END_NO_MAPPING: 11,
+  FK_END_JIT_NO_FP: 12,
+  FK_END_MAX: 13,
 } as const;
 export type FkStackEnd = (typeof FkStackEnd)[keyof typeof FkStackEnd];
 /** Index: value of enum fk_stack_end. */
@@ -62,6 +94,12 @@ export const FK_STACK_END_NAMES = [
   '32bit',
   'no_registers',
   'stack_map_full',
+  'no_table',
+  'no_unwind_info',
+  'gap',
+  'bad_rule',
+  'no_mapping',
+  'jit_no_fp',
 ] as const;
 
 /** enum fk_stack_id */
@@ -127,6 +165,89 @@ export function encodeFkClock(view: DataView, offset: number, value: FkClock): v
   view.setBigUint64(offset + 16, value.due_before_flip, true);
   view.setUint32(offset + 24, value.generation, true);
   view.setUint32(offset + 28, value.generation_before_flip, true);
+}
+
+/** struct fk_code_heaps */
+export interface FkCodeHeaps {
+  readonly n_ranges: number;
+  readonly pad: number;
+  readonly ranges: readonly FkCodeRange[];
+}
+export const FK_CODE_HEAPS_SIZE = 264;
+export const FK_CODE_HEAPS_N_RANGES_OFFSET = 0;
+export const FK_CODE_HEAPS_PAD_OFFSET = 4;
+export const FK_CODE_HEAPS_RANGES_OFFSET = 8;
+
+export function decodeFkCodeHeaps(view: DataView, offset: number): FkCodeHeaps {
+  return {
+    n_ranges: view.getUint32(offset, true),
+    pad: view.getUint32(offset + 4, true),
+    ranges: Array.from({ length: 8 }, (_, i) => decodeFkCodeRange(view, offset + 8 + i * 32)),
+  };
+}
+
+export function encodeFkCodeHeaps(view: DataView, offset: number, value: FkCodeHeaps): void {
+  view.setUint32(offset, value.n_ranges, true);
+  view.setUint32(offset + 4, value.pad, true);
+  for (let i = 0; i < 8; i++) encodeFkCodeRange(view, offset + 8 + i * 32, value.ranges[i]!);
+}
+
+/** struct fk_code_range */
+export interface FkCodeRange {
+  readonly start: bigint;
+  readonly limit: bigint;
+  readonly cookie: bigint;
+  readonly runtime: number;
+  readonly pad: number;
+}
+export const FK_CODE_RANGE_SIZE = 32;
+export const FK_CODE_RANGE_START_OFFSET = 0;
+export const FK_CODE_RANGE_LIMIT_OFFSET = 8;
+export const FK_CODE_RANGE_COOKIE_OFFSET = 16;
+export const FK_CODE_RANGE_RUNTIME_OFFSET = 24;
+export const FK_CODE_RANGE_PAD_OFFSET = 28;
+
+export function decodeFkCodeRange(view: DataView, offset: number): FkCodeRange {
+  return {
+    start: view.getBigUint64(offset, true),
+    limit: view.getBigUint64(offset + 8, true),
+    cookie: view.getBigUint64(offset + 16, true),
+    runtime: view.getUint32(offset + 24, true),
+    pad: view.getUint32(offset + 28, true),
+  };
+}
+
+export function encodeFkCodeRange(view: DataView, offset: number, value: FkCodeRange): void {
+  view.setBigUint64(offset, value.start, true);
+  view.setBigUint64(offset + 8, value.limit, true);
+  view.setBigUint64(offset + 16, value.cookie, true);
+  view.setUint32(offset + 24, value.runtime, true);
+  view.setUint32(offset + 28, value.pad, true);
+}
+
+/** struct fk_code_segment */
+export interface FkCodeSegment {
+  readonly offset: bigint;
+  readonly limit: bigint;
+  readonly pc_minus_offset: bigint;
+}
+export const FK_CODE_SEGMENT_SIZE = 24;
+export const FK_CODE_SEGMENT_OFFSET_OFFSET = 0;
+export const FK_CODE_SEGMENT_LIMIT_OFFSET = 8;
+export const FK_CODE_SEGMENT_PC_MINUS_OFFSET_OFFSET = 16;
+
+export function decodeFkCodeSegment(view: DataView, offset: number): FkCodeSegment {
+  return {
+    offset: view.getBigUint64(offset, true),
+    limit: view.getBigUint64(offset + 8, true),
+    pc_minus_offset: view.getBigInt64(offset + 16, true),
+  };
+}
+
+export function encodeFkCodeSegment(view: DataView, offset: number, value: FkCodeSegment): void {
+  view.setBigUint64(offset, value.offset, true);
+  view.setBigUint64(offset + 8, value.limit, true);
+  view.setBigInt64(offset + 16, value.pc_minus_offset, true);
 }
 
 /** struct fk_exec */
@@ -242,6 +363,72 @@ export function encodeFkExit(view: DataView, offset: number, value: FkExit): voi
   view.setUint32(offset + 56, value.exit_code, true);
   view.setUint32(offset + 60, value.pad, true);
   writeText(view, offset + 64, 16, value.comm);
+}
+
+/** struct fk_file */
+export interface FkFile {
+  readonly inode: bigint;
+  readonly device: number;
+  readonly generation: number;
+}
+export const FK_FILE_SIZE = 16;
+export const FK_FILE_INODE_OFFSET = 0;
+export const FK_FILE_DEVICE_OFFSET = 8;
+export const FK_FILE_GENERATION_OFFSET = 12;
+
+export function decodeFkFile(view: DataView, offset: number): FkFile {
+  return {
+    inode: view.getBigUint64(offset, true),
+    device: view.getUint32(offset + 8, true),
+    generation: view.getUint32(offset + 12, true),
+  };
+}
+
+export function encodeFkFile(view: DataView, offset: number, value: FkFile): void {
+  view.setBigUint64(offset, value.inode, true);
+  view.setUint32(offset + 8, value.device, true);
+  view.setUint32(offset + 12, value.generation, true);
+}
+
+/** struct fk_file_request */
+export interface FkFileRequest {
+  readonly record: FkRecord;
+  readonly incarnation: FkIncarnation;
+  readonly file: FkFile;
+  readonly address: bigint;
+  readonly vm_start: bigint;
+  readonly vm_limit: bigint;
+  readonly file_offset: bigint;
+}
+export const FK_FILE_REQUEST_SIZE = 80;
+export const FK_FILE_REQUEST_RECORD_OFFSET = 0;
+export const FK_FILE_REQUEST_INCARNATION_OFFSET = 16;
+export const FK_FILE_REQUEST_FILE_OFFSET = 32;
+export const FK_FILE_REQUEST_ADDRESS_OFFSET = 48;
+export const FK_FILE_REQUEST_VM_START_OFFSET = 56;
+export const FK_FILE_REQUEST_VM_LIMIT_OFFSET = 64;
+export const FK_FILE_REQUEST_FILE_OFFSET_OFFSET = 72;
+
+export function decodeFkFileRequest(view: DataView, offset: number): FkFileRequest {
+  return {
+    record: decodeFkRecord(view, offset),
+    incarnation: decodeFkIncarnation(view, offset + 16),
+    file: decodeFkFile(view, offset + 32),
+    address: view.getBigUint64(offset + 48, true),
+    vm_start: view.getBigUint64(offset + 56, true),
+    vm_limit: view.getBigUint64(offset + 64, true),
+    file_offset: view.getBigUint64(offset + 72, true),
+  };
+}
+
+export function encodeFkFileRequest(view: DataView, offset: number, value: FkFileRequest): void {
+  encodeFkRecord(view, offset, value.record);
+  encodeFkIncarnation(view, offset + 16, value.incarnation);
+  encodeFkFile(view, offset + 32, value.file);
+  view.setBigUint64(offset + 48, value.address, true);
+  view.setBigUint64(offset + 56, value.vm_start, true);
+  view.setBigUint64(offset + 64, value.vm_limit, true);
+  view.setBigUint64(offset + 72, value.file_offset, true);
 }
 
 /** struct fk_incarnation */
@@ -405,6 +592,64 @@ export function encodeFkStack(view: DataView, offset: number, value: FkStack): v
   for (let i = 0; i < 127; i++) view.setBigUint64(offset + 8 + i * 8, value.words[i]!, true);
 }
 
+/** struct fk_unwind_file */
+export interface FkUnwindFile {
+  readonly state: number;
+  readonly table: number;
+  readonly levels: number;
+  readonly n_segments: number;
+  readonly segments: readonly FkCodeSegment[];
+  readonly last_use_ns: bigint;
+}
+export const FK_UNWIND_FILE_SIZE = 120;
+export const FK_UNWIND_FILE_STATE_OFFSET = 0;
+export const FK_UNWIND_FILE_TABLE_OFFSET = 4;
+export const FK_UNWIND_FILE_LEVELS_OFFSET = 8;
+export const FK_UNWIND_FILE_N_SEGMENTS_OFFSET = 12;
+export const FK_UNWIND_FILE_SEGMENTS_OFFSET = 16;
+export const FK_UNWIND_FILE_LAST_USE_NS_OFFSET = 112;
+
+export function decodeFkUnwindFile(view: DataView, offset: number): FkUnwindFile {
+  return {
+    state: view.getUint32(offset, true),
+    table: view.getUint32(offset + 4, true),
+    levels: view.getUint32(offset + 8, true),
+    n_segments: view.getUint32(offset + 12, true),
+    segments: Array.from({ length: 4 }, (_, i) => decodeFkCodeSegment(view, offset + 16 + i * 24)),
+    last_use_ns: view.getBigUint64(offset + 112, true),
+  };
+}
+
+export function encodeFkUnwindFile(view: DataView, offset: number, value: FkUnwindFile): void {
+  view.setUint32(offset, value.state, true);
+  view.setUint32(offset + 4, value.table, true);
+  view.setUint32(offset + 8, value.levels, true);
+  view.setUint32(offset + 12, value.n_segments, true);
+  for (let i = 0; i < 4; i++) encodeFkCodeSegment(view, offset + 16 + i * 24, value.segments[i]!);
+  view.setBigUint64(offset + 112, value.last_use_ns, true);
+}
+
+/** struct fk_unwind_stats */
+export interface FkUnwindStats {
+  readonly files_full: bigint;
+  readonly request_drops: bigint;
+}
+export const FK_UNWIND_STATS_SIZE = 16;
+export const FK_UNWIND_STATS_FILES_FULL_OFFSET = 0;
+export const FK_UNWIND_STATS_REQUEST_DROPS_OFFSET = 8;
+
+export function decodeFkUnwindStats(view: DataView, offset: number): FkUnwindStats {
+  return {
+    files_full: view.getBigUint64(offset, true),
+    request_drops: view.getBigUint64(offset + 8, true),
+  };
+}
+
+export function encodeFkUnwindStats(view: DataView, offset: number, value: FkUnwindStats): void {
+  view.setBigUint64(offset, value.files_full, true);
+  view.setBigUint64(offset + 8, value.request_drops, true);
+}
+
 /** For those who know a struct by name only. */
 export const wireStructs = {
   fk_cgroup: {
@@ -416,6 +661,21 @@ export const wireStructs = {
     sizeBytes: FK_CLOCK_SIZE,
     decode: decodeFkClock,
     encode: encodeFkClock,
+  },
+  fk_code_heaps: {
+    sizeBytes: FK_CODE_HEAPS_SIZE,
+    decode: decodeFkCodeHeaps,
+    encode: encodeFkCodeHeaps,
+  },
+  fk_code_range: {
+    sizeBytes: FK_CODE_RANGE_SIZE,
+    decode: decodeFkCodeRange,
+    encode: encodeFkCodeRange,
+  },
+  fk_code_segment: {
+    sizeBytes: FK_CODE_SEGMENT_SIZE,
+    decode: decodeFkCodeSegment,
+    encode: encodeFkCodeSegment,
   },
   fk_exec: {
     sizeBytes: FK_EXEC_SIZE,
@@ -431,6 +691,16 @@ export const wireStructs = {
     sizeBytes: FK_EXIT_SIZE,
     decode: decodeFkExit,
     encode: encodeFkExit,
+  },
+  fk_file: {
+    sizeBytes: FK_FILE_SIZE,
+    decode: decodeFkFile,
+    encode: encodeFkFile,
+  },
+  fk_file_request: {
+    sizeBytes: FK_FILE_REQUEST_SIZE,
+    decode: decodeFkFileRequest,
+    encode: encodeFkFileRequest,
   },
   fk_incarnation: {
     sizeBytes: FK_INCARNATION_SIZE,
@@ -457,6 +727,16 @@ export const wireStructs = {
     decode: decodeFkStack,
     encode: encodeFkStack,
   },
+  fk_unwind_file: {
+    sizeBytes: FK_UNWIND_FILE_SIZE,
+    decode: decodeFkUnwindFile,
+    encode: encodeFkUnwindFile,
+  },
+  fk_unwind_stats: {
+    sizeBytes: FK_UNWIND_STATS_SIZE,
+    decode: decodeFkUnwindStats,
+    encode: encodeFkUnwindStats,
+  },
 } as const;
 
 /** Key and value of each map. An array of maps has `inner`; a ring has neither. */
@@ -474,6 +754,8 @@ export const wireMaps = {
     },
     counts_0: { key: 'fk_sample_key', keySizeBytes: 56, value: 'u64', valueSizeBytes: 8 },
     counts_1: { key: 'fk_sample_key', keySizeBytes: 56, value: 'u64', valueSizeBytes: 8 },
+    files: { key: 'fk_file', keySizeBytes: 16, value: 'fk_unwind_file', valueSizeBytes: 120 },
+    requests: {},
     stacks: {
       key: 'u32', keySizeBytes: 4,
       inner: { key: 'u64', keySizeBytes: 8, value: 'fk_stack', valueSizeBytes: 1024 },
@@ -481,7 +763,12 @@ export const wireMaps = {
     stacks_0: { key: 'u64', keySizeBytes: 8, value: 'fk_stack', valueSizeBytes: 1024 },
     stacks_1: { key: 'u64', keySizeBytes: 8, value: 'fk_stack', valueSizeBytes: 1024 },
     stats: { key: 'u32', keySizeBytes: 4, value: 'fk_sample_stats', valueSizeBytes: 56 },
+    tables: {
+      key: 'u32', keySizeBytes: 4,
+      inner: {},
+    },
     unwind: { key: 'u32', keySizeBytes: 4, value: 'unwind_state', valueSizeBytes: 1056 },
+    unwind_stats: { key: 'u32', keySizeBytes: 4, value: 'fk_unwind_stats', valueSizeBytes: 16 },
   },
 } as const;
 

@@ -19,6 +19,8 @@ enum fk_limit {
 	FK_SAMPLE_TYPES = 8,
 	FK_CGROUP_PATH = 256,
 	FK_ARGS = 512,
+	FK_CODE_SEGMENTS = 4,
+	FK_CODE_RANGES = 8,
 };
 
 /* Why a stack ends where it does. Stored with every stack. */
@@ -30,6 +32,12 @@ enum fk_stack_end {
 	FK_END_32BIT,		/* a 32-bit process: not unwound */
 	FK_END_NO_REGISTERS,	/* the task's user registers were not at hand */
 	FK_END_STACK_MAP_FULL,	/* the stack was walked, but there was no room to keep it */
+	FK_END_NO_TABLE,	/* through a file whose table is not there yet, by frame pointers at best */
+	FK_END_NO_UNWIND_INFO,	/* the same, and there will be none: the file says nothing of its frames */
+	FK_END_GAP,		/* the file's table does not know this place */
+	FK_END_BAD_RULE,	/* the table's rule is one that cannot be followed */
+	FK_END_NO_MAPPING,	/* a return address outside executable memory */
+	FK_END_JIT_NO_FP,	/* code made at run time that keeps no frame pointer */
 	FK_END_MAX,
 };
 
@@ -57,6 +65,21 @@ enum fk_record_tag {
 	FK_RECORD_EXEC_ARGS,
 	FK_RECORD_EXIT,
 	FK_RECORD_CGROUP,
+	FK_RECORD_FILE,
+};
+
+/* What is known of a mapped file's unwind table. */
+enum fk_file_state {
+	FK_FILE_REQUESTED = 0,	/* met by a stack, and announced in `requests` */
+	FK_FILE_READY,
+	FK_FILE_NO_TABLE,	/* there can be none: no ELF file, or nothing said of its frames */
+	FK_FILE_JIT,		/* no file but memory that code is made in: memfd, /dev/zero */
+	FK_FILE_MAX,
+};
+
+/* Inode numbers of device 0, which no file has. */
+enum fk_fileless {
+	FK_INODE_VDSO = 1,
 };
 
 WIRE_BEGIN
@@ -150,6 +173,66 @@ struct fk_cgroup {
 	struct fk_record record;
 	__u64 id;		/* as in fk_sample_key.cgroup */
 	char path[FK_CGROUP_PATH];
+};
+
+/* A mapped file as the kernel knows it. */
+struct fk_file {
+	__u64 inode;
+	__u32 device;		/* of its superblock: major << 20 | minor */
+	__u32 generation;	/* tells files apart that had one inode number after the other */
+};
+
+/* An executable PT_LOAD. */
+struct fk_code_segment {
+	__u64 offset;		/* in the file, bytes; up to limit */
+	__u64 limit;
+	__s64 pc_minus_offset;	/* a table's pc = file offset + this */
+};
+
+/* files: fk_file -> what unwinding needs of it. User space replaces the whole; BPF writes
+ * last_use_ns alone. A slot of `tables` is not used for another table until 10 ms after the
+ * last entry that named it is gone. */
+struct fk_unwind_file {
+	__u32 state;		/* enum fk_file_state */
+	__u32 table;		/* index in `tables` */
+	__u32 levels;		/* of the table, 1 to 3 */
+	__u32 n_segments;
+	struct fk_code_segment segments[FK_CODE_SEGMENTS];
+	__u64 last_use_ns;	/* ktime, to a second */
+};
+
+/* A file was met for the first time: user space is to put its table into `tables` and then its
+ * state into `files`. */
+struct fk_file_request {
+	struct fk_record record;
+	struct fk_incarnation incarnation;	/* one that maps it */
+	struct fk_file file;
+	__u64 address;		/* in the mapping */
+	__u64 vm_start;
+	__u64 vm_limit;
+	__u64 file_offset;	/* of vm_start; 0 of the vDSO */
+};
+
+/* unwind_stats: per CPU. */
+struct fk_unwind_stats {
+	__u64 files_full;	/* a file found no room in `files` */
+	__u64 request_drops;	/* a request found no room in `requests`: the file is asked for again */
+};
+
+/* Code that a runtime's own step walks: [start, limit). */
+struct fk_code_range {
+	__u64 start;
+	__u64 limit;
+	__u64 cookie;		/* the runtime's: where it finds what it needs to know */
+	__u32 runtime;		/* enum fk_runtime */
+	__u32 pad;
+};
+
+/* code_heaps: incarnation -> its ranges. */
+struct fk_code_heaps {
+	__u32 n_ranges;
+	__u32 pad;
+	struct fk_code_range ranges[FK_CODE_RANGES];
 };
 
 WIRE_END

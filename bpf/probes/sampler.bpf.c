@@ -7,6 +7,7 @@
 #include "kernel_compat.bpf.h"
 #include "incarnation.bpf.h"
 #include "cgroup.bpf.h"
+#include "files.bpf.h"
 #include "stack_counts.bpf.h"
 
 #define TYPE_CLOCK 0
@@ -42,6 +43,10 @@ union sampler_wire {
 	enum fk_lost lost;
 	enum fk_stack_id stack_id;
 	enum fk_frame_kind frame_kind;
+	enum fk_file_state file_state;
+	enum fk_fileless fileless;
+	struct fk_file_request request;
+	struct fk_code_heaps code_heaps;
 } *fk_sampler_wire;
 
 /* Returns how many periods fell due since the last tick on this CPU, but
