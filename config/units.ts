@@ -2,6 +2,8 @@
 // 64MiB, 0-3,8. Every parser gives undefined for what it does not understand.
 
 const durationUnitsMs: Readonly<Record<string, number>> = {
+  ns: 1e-6,
+  us: 1e-3,
   ms: 1,
   s: 1e3,
   m: 60e3,
@@ -22,11 +24,11 @@ const sizeUnitsBytes: Readonly<Record<string, number>> = {
 /** Highest CPU number an option may name; Linux is built for at most 8192. */
 const maxCpu = 8191;
 
-/** `10s`, `1h30m`, `1.5s`, `250ms` -> ms. A unit is required. **Limits**: below 100 years. */
+/** `10s`, `1h30m`, `1.5s`, `250us` -> ms. A unit is required. **Limits**: below 100 years. */
 export function parseDurationMs(text: string): number | undefined {
-  if (!/^(?:\d{1,9}(?:\.\d{1,3})?(?:ms|s|m|h|d)){1,5}$/.test(text)) return undefined;
+  if (!/^(?:\d{1,9}(?:\.\d{1,3})?(?:[mun]?s|m|h|d)){1,5}$/.test(text)) return undefined;
   let sumMs = 0;
-  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)(ms|[smhd])/g)) {
+  for (const [, amount, unit] of text.matchAll(/(\d+(?:\.\d+)?)([mun]s|[smhd])/g)) {
     sumMs += Number(amount) * durationUnitsMs[unit!]!;
   }
   return sumMs < 100 * 365 * durationUnitsMs['d']! ? sumMs : undefined;

@@ -6,6 +6,8 @@ import type { TreeFrame } from './frame-tree.js';
 // Between them lies 30, orange, the kernel's.
 const nativeHues = [350, 0, 10, 44, 50, 56];
 const shades = [0, 1, 2];
+/** Steps from no difference to all of it. */
+const diffSteps = 5;
 
 /** CSS for every class that colourClass gives, and for `hit`, a frame that a search found. */
 export const colourStyles = [
@@ -14,6 +16,10 @@ export const colourStyles = [
   ),
   ...shades.map((s) => `.k${s} { fill: hsl(29, 92%, ${58 + 6 * s}%); }`),
   ...shades.map((s) => `.u${s} { fill: hsl(0, 0%, ${76 + 5 * s}%); }`),
+  ...[...Array(diffSteps + 1).keys()].flatMap((step) => [
+    `.g${step} { fill: hsl(4, 88%, ${96 - 6.5 * step}%); }`,
+    `.s${step} { fill: hsl(215, 75%, ${96 - 6 * step}%); }`,
+  ]),
   '.comm { fill: hsl(38, 35%, 87%); }',
   '.cut { fill: hsl(210, 12%, 68%); }',
   '#frames .hit { fill: hsl(295, 75%, 74%); }\n',
@@ -32,6 +38,14 @@ export function colourClass({ kind, text, moduleName }: TreeFrame): string {
     case 'cut':
       return kind;
   }
+}
+
+/** Red where the value grew, blue where it shrank, paler the smaller the change is beside the
+ *  larger of both values. */
+export function diffColourClass(now: number, before: number): string {
+  const change = now === before ? 0 : (now - before) / Math.max(now, before);
+  const step = Math.round(Math.abs(change) * diffSteps);
+  return `${change < 0 ? 's' : 'g'}${step}`;
 }
 
 /** FNV-1a over UTF-16 units. */

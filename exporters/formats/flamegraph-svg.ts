@@ -10,7 +10,7 @@ import { functionLabel } from '../../storage/model/frame.js';
 import type { Profile } from '../../storage/model/profile.js';
 import { nodeDepths, preorder } from '../../storage/model/stacks.js';
 import type { ValueType } from '../../storage/model/stream.js';
-import { colourClass, colourStyles } from './flamegraph-colours.js';
+import { colourClass, colourStyles, diffColourClass } from './flamegraph-colours.js';
 import { flamegraphScript, sizes } from './flamegraph-script.js';
 import type { FrameTree, TreeFrame } from './frame-tree.js';
 import { buildFrameTree } from './frame-tree.js';
@@ -39,14 +39,30 @@ export interface FlamegraphOptions {
   readonly minWidthPx?: number;
   /** Marks stacks that end early with a frame of their own, right below the comm; default false. */
   readonly showCuts?: boolean;
+  /** Colours frames by what they differ from this profile. Widths stay the picture's own; frames
+   *  of `before` alone are not drawn. */
+  readonly before?: Before;
+}
+
+export interface Before {
+  readonly profile: Profile;
+  /** Its values times this are what to expect of the picture's profile when nothing changed: the
+   *  ratio of the times that both cover. */
+  readonly scale: number;
 }
 
 /** A profile without samples gives a picture that says so. */
 export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): string {
-  const { valueIndex, widthPx = 1200, minWidthPx = 0.3, showCuts = false } = options;
+  const { valueIndex, widthPx = 1200, minWidthPx = 0.3, showCuts = false, before } = options;
   assert(widthPx >= 300, 'a flame graph is at least 300 px wide');
   const valueType = profile.valueTypes[valueIndex]!;
-  const tree = buildFrameTree(profile, { valueIndex, showCuts, frameOf, commFrameOf });
+  const tree = buildFrameTree(profile, {
+    valueIndex,
+    showCuts,
+    frameOf,
+    commFrameOf,
+    ...(before && { before: before.profile }),
+  });
   const graph = layOut(tree, { widthPx: widthPx - 2 * marginPx, minWidthPx });
   const total = tree.total[0]!;
   const lines = wrapText(options.subtitle, Math.floor((widthPx - 2 * marginPx) / charPx));
@@ -56,7 +72,7 @@ export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): str
   const topPx = detailsY + 7;
   const bodyPx = total > 0 ? graph.rows.length * rowPx : 3 * rowPx;
   const heightPx = topPx + bodyPx + marginPx;
-  const place = { widthPx, topPx };
+  const place = { widthPx, topPx, scaleBefore: before?.scale ?? 1 };
   const body = total > 0 ? drawGraph(tree, graph, { ...place, valueType }) : drawNothing(place);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${heightPx}"`,
@@ -122,6 +138,7 @@ function layOut(
     starts[node] = nextStart[node] = nextStart[parent]!;
     if (node !== 0) nextStart[parent]! += total;
     // What hangs below a narrow frame is no wider, so it is left out with it.
+    if (total === 0 && node !== 0) continue;
     if (total < leastValue) narrowFrames++;
     else (rows[depths[node]!] ??= []).push(node);
   }
@@ -133,7 +150,7 @@ function summaryOf(
   { narrowFrames }: Layout,
   { valueType, minWidthPx }: { valueType: ValueType; minWidthPx: number },
 ): string {
-  const frames = groupDigits(tree.parents.length - 1);
+  const frames = groupDigits(tree.total.reduce((n, total) => n + (total > 0 ? 1 : 0), -1));
   const shown = `${formatValue(tree.total[0]!, valueType)} in ${frames} frames`;
   if (narrowFrames === 0) return shown;
   return `${shown}; ${groupDigits(narrowFrames)} narrower than ${minWidthPx} px are not drawn`;
@@ -155,6 +172,7 @@ function drawHeader(title: string, lines: readonly string[], widthPx: number): s
 interface Place {
   readonly widthPx: number;
   readonly topPx: number;
+  readonly scaleBefore: number;
 }
 
 function drawNothing({ topPx }: Place): string[] {
@@ -164,7 +182,7 @@ function drawNothing({ topPx }: Place): string[] {
 function drawGraph(
   tree: FrameTree,
   { rows, starts }: Layout,
-  { widthPx, topPx, valueType }: Place & { valueType: ValueType },
+  { widthPx, topPx, scaleBefore, valueType }: Place & { valueType: ValueType },
 ): string[] {
   const total = tree.total[0]!;
   const graphPx = widthPx - 2 * marginPx;
@@ -180,9 +198,12 @@ function drawGraph(
       const frame = node === 0 ? rootFrame : tree.frames[tree.nodeFrames[node]!]!;
       const value = tree.total[node]!;
       const framePx = (value / total) * graphPx;
-      const colour = colourClass(frame) + (framePx >= borderFromPx ? ' b' : '');
+      const before = tree.totalBefore && tree.totalBefore[node]! * scaleBefore;
+      const fill = before === undefined ? colourClass(frame) : diffColourClass(value, before);
+      const colour = fill + (framePx >= borderFromPx ? ' b' : '');
       const percent = ((100 * value) / total).toFixed(2);
-      const title = titleOf(frame, `${formatValue(value, valueType)}, ${percent} %`);
+      const was = before === undefined ? '' : `; before: ${formatValue(before, valueType)}`;
+      const title = titleOf(frame, `${formatValue(value, valueType)}, ${percent} %${was}`);
       const x = edgeAt(starts[node]!);
       const box = `x="${x}" width="${edgeAt(starts[node]! + value) - x}" height="${rowPx - 1}"`;
       frames.push(`<rect class="${colour}" ${box}>${title}</rect>\n`);

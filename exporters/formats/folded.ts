@@ -15,25 +15,33 @@ export interface FoldedOptions {
   readonly withComm?: boolean;
   /** `[cut: reason]` before the frames of a stack that ends early; default false. */
   readonly showCuts?: boolean;
+  /** Puts the values of this profile before those of the first: `main;work 10 12`, as
+   *  difffolded.pl writes and flamegraph.pl reads. */
+  readonly before?: Profile;
 }
 
 /** Lines without line ends, siblings by name, each stack once. `;` in a name becomes `:`, what
  *  cannot be printed U+FFFD; kernel frames end in `_[k]`. Values are rounded to integers. */
 export function* foldedLines(profile: Profile, options: FoldedOptions): Generator<string> {
-  const { valueIndex, withComm = true, showCuts = false } = options;
+  const { valueIndex, withComm = true, showCuts = false, before } = options;
   const tree = buildFrameTree(profile, {
     valueIndex,
     showCuts,
     frameOf: (fn) => plainFrame(functionName(fn)),
     ...(withComm && { commFrameOf: (comm: string) => plainFrame(foldedName(comm)) }),
+    ...(before && { before }),
   });
   const depths = nodeDepths(tree.parents);
   const names: string[] = [];
   for (const node of preorder(tree)) {
     names.length = Math.max(depths[node]! - 1, 0);
     if (node !== 0) names.push(tree.frames[tree.nodeFrames[node]!]!.text);
-    const value = Math.round(tree.self[node]!);
-    if (value > 0) yield `${names.join(';') || noFramesLabel} ${value}`;
+    const values = [tree.selfBefore?.[node], tree.self[node]!]
+      .filter((value) => value !== undefined)
+      .map(Math.round);
+    if (values.some((value) => value > 0)) {
+      yield [names.join(';') || noFramesLabel, ...values].join(' ');
+    }
   }
 }
 

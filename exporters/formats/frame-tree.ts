@@ -23,6 +23,9 @@ export interface FrameTree extends ChildLinks {
   readonly nodeFrames: Uint32Array;
   readonly self: Float64Array;
   readonly total: Float64Array;
+  /** With `before` only: its values at each node. */
+  readonly selfBefore?: Float64Array;
+  readonly totalBefore?: Float64Array;
 }
 
 export interface FrameTreeOptions {
@@ -33,13 +36,27 @@ export interface FrameTreeOptions {
   readonly frameOf: (fn: FunctionInfo) => TreeFrame;
   /** How a comm reads; without it there is no such level. */
   readonly commFrameOf?: (comm: string) => TreeFrame;
+  /** Another profile to compare with, of the same value types. */
+  readonly before?: Profile;
 }
 
 export function buildFrameTree(profile: Profile, options: FrameTreeOptions): FrameTree {
+  const builder = new TreeBuilder();
+  addProfile(builder, profile, options);
+  if (options.before === undefined) return builder.build();
+  const self = builder.takeSelf();
+  addProfile(builder, options.before, options);
+  const { self: selfBefore, total: totalBefore, ...tree } = builder.build();
+  const selfNow = new Float64Array(selfBefore.length);
+  selfNow.set(self);
+  const total = totalsOf(selfNow, tree.parents);
+  return { ...tree, self: selfNow, total, selfBefore, totalBefore };
+}
+
+function addProfile(builder: TreeBuilder, profile: Profile, options: FrameTreeOptions): void {
   const { parents, nodeFunctions, functions, rowNodes, rowSeries } = profile;
   const { showCuts, frameOf, commFrameOf } = options;
   const values = profile.values[options.valueIndex]!;
-  const builder = new TreeBuilder();
   const functionFrames = functions.map((fn) => builder.frameId(frameOf(fn)));
   const isLeftOut = functions.map((fn) => fn.frameType === 'cut' && !showCuts);
   const seriesTops = profile.series.map(({ comm }) => {
@@ -66,7 +83,12 @@ export function buildFrameTree(profile: Profile, options: FrameTreeOptions): Fra
     }
     builder.addSelf(treeNode, values[row]!);
   }
-  return builder.build();
+}
+
+function totalsOf(self: Float64Array, parents: Uint32Array): Float64Array {
+  const total = self.slice();
+  for (let i = total.length - 1; i > 0; i--) total[parents[i]!]! += total[i]!;
+  return total;
 }
 
 class TreeBuilder {
@@ -98,12 +120,18 @@ class TreeBuilder {
     this.#self[node]! += value;
   }
 
+  /** The values so far; the nodes stay, and count from nothing again. */
+  takeSelf(): Float64Array {
+    const self = Float64Array.from(this.#self);
+    this.#self.fill(0);
+    return self;
+  }
+
   build(): FrameTree {
     const parents = Uint32Array.from(this.#parents);
     const nodeFrames = Uint32Array.from(this.#nodeFrames);
     const self = Float64Array.from(this.#self);
-    const total = self.slice();
-    for (let i = total.length - 1; i > 0; i--) total[parents[i]!]! += total[i]!;
+    const total = totalsOf(self, parents);
     const frameRanks = rankFrames(this.#frames);
     const nodeRanks = nodeFrames.map((frame, node) => (node === 0 ? 0 : frameRanks[frame]!));
     return { frames: this.#frames, nodeFrames, self, total, ...linkChildren(parents, nodeRanks) };

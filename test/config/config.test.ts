@@ -230,8 +230,8 @@ test('no text makes the reader throw', () => {
 
 test('units are read as people write them', () => {
   assert.deepEqual(
-    ['10s', '1h30m', '1.5s', '250ms', '30d'].map(parseDurationMs),
-    [1e4, 5.4e6, 1500, 250, 2592e6],
+    ['10s', '1h30m', '1.5s', '250ms', '30d', '250us', '500ns'].map(parseDurationMs),
+    [1e4, 5.4e6, 1500, 250, 2592e6, 0.25, 0.0005],
   );
   assert.deepEqual(
     ['10', '', 's', '-1s', '1y', '1e3s', '999999999d'].map(parseDurationMs),

@@ -106,6 +106,31 @@ test('says what is too narrow to be drawn, and that there is nothing', () => {
   checkMarkup(nothing);
 });
 
+test('a difference is coloured, and says what the value was', () => {
+  const app = seriesOf('app', 1);
+  const rows = (counts: Readonly<Record<string, number>>) =>
+    Object.entries(counts).map(([name, count]) => {
+      return { series: app, stack: [nativeFunction(name)], count };
+    });
+  const now = buildProfile(rows({ fresh: 30, grown: 40, same: 20, shrunk: 10 }));
+  // Of ten times the time.
+  const before = { profile: buildProfile(rows({ gone: 500, grown: 200, same: 200, shrunk: 200 })), scale: 0.1 };
+  const svg = flamegraphSvg(now, { ...options, before });
+  checkMarkup(svg);
+  assert.deepEqual(
+    rectsOf(svg).map(({ kind, title }) => `${kind} ${title[0]}: ${title[1]}`),
+    [
+      's0 all: 100 samples, 100.00 %; before: 110 samples',
+      's0 app: 100 samples, 100.00 %; before: 110 samples',
+      'g5 fresh: 30 samples, 30.00 %; before: 0 samples',
+      'g3 grown: 40 samples, 40.00 %; before: 20 samples',
+      'g0 same: 20 samples, 20.00 %; before: 20 samples',
+      's3 shrunk: 10 samples, 10.00 %; before: 20 samples',
+    ],
+  );
+  assert.match(svg, /100 samples in 5 frames[^;]/);
+});
+
 test('no name, title or subtitle leaves its place', () => {
   const hostile = hostileNames.join(' ');
   for (const name of hostileNames) {

@@ -56,3 +56,18 @@ test('no name breaks a line, no line comes twice, and nothing gets lost', () => 
     }),
   );
 });
+
+test('a difference has both values on each line, and neither side loses any', () => {
+  fc.assert(
+    fc.property(profiles(), profiles(), (profile, before) => {
+      const sums = [0, 0];
+      for (const line of foldedLines(profile, { valueIndex: 0, before })) {
+        const [, was, is] = /^\P{Cc}+ (\d+) (\d+)$/u.exec(line) ?? [];
+        assert.ok(was !== undefined && Number(was) + Number(is) > 0, JSON.stringify(line));
+        sums[0]! += Number(was);
+        sums[1]! += Number(is);
+      }
+      assert.deepEqual(sums, [totalOf(before), totalOf(profile)]);
+    }),
+  );
+});
