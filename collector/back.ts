@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { assert, OperatingError } from '../storage/model/errors.js';
 import { Store } from '../storage/store.js';
 import type { BackOptions, FlushMessage, FromBack, ToBack } from './messages.js';
+import { storeMetrics } from './pipeline/store-metrics.js';
 import { QueryServer } from './serve/server.js';
 import { nameFlush } from './symbols/name-flush.js';
 import { Symbolizer } from './symbols/symbolizer.js';
@@ -69,6 +70,7 @@ class Back {
     }
     const writer = this.#store.beginFlush(message.span);
     const named = nameFlush(message, this.#symbolizer, writer);
+    storeMetrics(message, writer);
     const result = writer.commit();
     if (named.kernelFramesUnnamed > 0 && startedMs - this.#kernelReloadedMs > KERNEL_RELOAD_MS) {
       this.#symbolizer.reloadKernel();

@@ -19,6 +19,7 @@ import { findProbes, loadProbes } from './agent/probes.js';
 import type { SamplingPlan } from './agent/sampling-plan.js';
 import { planSampling } from './agent/sampling-plan.js';
 import { onlineCpus } from './host/cpus.js';
+import { MetricSources } from './host/metric-sources.js';
 import { ModuleOpener } from './host/module-opener.js';
 import type { SeenModule } from './host/module-opener.js';
 import { StackSource } from './host/stack-source.js';
@@ -46,6 +47,7 @@ export class Front {
   readonly #processes: HostProcesses;
   readonly #naming: HostNaming;
   readonly #opener = new ModuleOpener();
+  readonly #metrics = new MetricSources();
   readonly #poller: Poller;
   readonly #uevents: number | undefined;
   readonly #notes: string[] = [];
@@ -85,6 +87,7 @@ export class Front {
     try {
       for (const fd of processes.fds) front.#poller.add(fd);
       await front.#startProbes(config, options);
+      front.#metrics.openHostReaders({ config, note: (text) => front.#note(text) });
       await processes.readExisting();
       front.#openGate();
       return front;
@@ -153,6 +156,7 @@ export class Front {
     this.#followCpus();
     if (isLast) for (const source of this.#sources) source.disable();
     const flips = this.#sources.map((source) => source.flip());
+    this.#metrics.flip();
     const flipKtimeNs = flips[0]?.flipKtimeNs ?? process.hrtime.bigint();
     await sleep(FLIP_PAUSE_MS + 1);
     const offsets = clockOffsets();
@@ -191,6 +195,7 @@ export class Front {
       samples.push(normalized.rows);
     }
     const events = this.#takeEvents(streams, flipKtimeNs);
+    const metrics = this.#metrics.take(streams, { naming: this.#naming, samples, span });
     const kernelSymbols = this.#processes.takeKernelSymbols();
     const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 
@@ -203,7 +208,8 @@ export class Front {
       span,
       streams,
       samples,
-      events,
+      events: [...events, ...metrics.events],
+      metrics: metrics.rows,
       ...files,
       kernelSymbols,
     };
@@ -214,6 +220,7 @@ export class Front {
   giveUp(message: DrainedFlush): void {
     this.#givenUp += message.streams[0]?.counters['captured'] ?? 0;
     this.#opener.takeBack(message.modules);
+    this.#metrics.giveUp(message);
     this.#log('warn', 'the store is too slow: a flush was given up');
   }
 
@@ -229,6 +236,7 @@ export class Front {
     this.#poller.close();
     for (const source of this.#sources) source.close();
     for (const ring of this.#rings) ring.close();
+    this.#metrics.close();
     for (const probe of this.#probes) probe.close();
     this.#processes.close();
     if (this.#uevents !== undefined) closeFd(this.#uevents);

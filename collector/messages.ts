@@ -6,7 +6,7 @@ import type { Config } from '../config/load.js';
 import type { Counters } from '../storage/model/completeness.js';
 import type { Module, NameReason } from '../storage/model/frame.js';
 import type { SeriesInfo } from '../storage/model/series.js';
-import type { StreamInfo } from '../storage/model/stream.js';
+import type { MetricKey, StreamInfo } from '../storage/model/stream.js';
 import type { EventColumns, FlushSpan } from '../storage/model/writer.js';
 
 /** Where a frame lies, in `StackTable.frameModules`: an id >= 0 of a module, or one of these. */
@@ -38,6 +38,38 @@ export interface SampleRows {
   readonly stacks: StackTable;
 }
 
+/** What a metric stream brings in one flush. **Shape**: one key a row; a key that comes twice is
+ *  summed (of a gauge the last value stays). */
+export type MetricColumns = HistogramColumns | PointColumns;
+
+/** **Shape**: row i has slots and counts [starts[i], starts[i + 1]), slots ascending; totals (all its
+ *  delays, also those that found no slot) and sumsNs have one entry a row.
+ *  **Units**: slots as in storage/model/histogram.ts. */
+export interface HistogramColumns {
+  readonly kind: 'histogram';
+  readonly keys: readonly MetricKey[];
+  readonly starts: Uint32Array;
+  readonly slots: Int16Array;
+  readonly counts: Float64Array;
+  readonly totals: Float64Array;
+  readonly sumsNs: Float64Array;
+}
+
+/** **Shape**: one value a row. **Units**: of a counter what it grew by, a whole number; a gauge is
+ *  kept to `decimals` if given. */
+export interface PointColumns {
+  readonly kind: 'counter' | 'gauge';
+  readonly keys: readonly MetricKey[];
+  readonly values: Float64Array;
+  readonly decimals?: number;
+}
+
+/** `stream` is the index in `FlushMessage.streams`. */
+export interface MetricRows {
+  readonly stream: number;
+  readonly columns: MetricColumns;
+}
+
 /** A file that samples fell into for the first time; `fd` is open for reading and
  *  becomes the back's to close. */
 export interface OpenedModule {
@@ -62,6 +94,7 @@ export interface FlushMessage {
   /** One entry a probe that takes stacks. */
   readonly samples: readonly SampleRows[];
   readonly events: readonly { readonly stream: number; readonly columns: EventColumns }[];
+  readonly metrics: readonly MetricRows[];
   readonly modules: readonly OpenedModule[];
   /** Ids that no sample fell into for long: what is kept of them can go. */
   readonly forgottenModules: readonly number[];

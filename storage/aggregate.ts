@@ -57,7 +57,7 @@ export function aggregate(source: QuerySource, request: AggregateRequest): Aggre
     }
   }
   if (info === undefined || tally.buckets === 0) {
-    requireStream(source, { name: request.stream, kind: 'samples' });
+    requireStream(source, { name: request.stream, kinds: ['samples'] });
     const what = `${request.stream} samples of that time`;
     if (tally.brokenBlobs === 0) {
       throw new OperatingError('empty-window', `the store holds no ${what}`);

@@ -1,5 +1,6 @@
 // Windows of time as buckets, and what an answer covers of them.
 
+import type { Counters } from './model/completeness.js';
 import { addCounters, completenessOf } from './model/completeness.js';
 import { OperatingError } from './model/errors.js';
 import type { Coverage, Window } from './model/query.js';
@@ -44,6 +45,11 @@ export class CoverageTally {
 
   get buckets(): number {
     return this.#buckets.size;
+  }
+
+  /** Sums of all headers' counters so far. */
+  get counters(): Counters {
+    return this.#counters;
   }
 
   add(bucket: number, header: BucketHeader, names: Dictionary): void {

@@ -6,7 +6,7 @@
 
 import type { BucketRange } from './coverage.js';
 import { bucketRanges, CoverageTally } from './coverage.js';
-import { eventMatcher } from './filter.js';
+import { fieldMatcher } from './filter.js';
 import { OperatingError } from './model/errors.js';
 import type { EventRecord, EventsAnswer, EventsRequest } from './model/query.js';
 import type { FieldInfo, StreamInfo } from './model/stream.js';
@@ -58,7 +58,7 @@ class Page {
   ) {
     this.#request = request;
     this.#asked = from.asked;
-    this.#matches = eventMatcher(stream, request.filter, request.atLeast);
+    this.#matches = fieldMatcher(stream, request.filter, request.atLeast);
     this.place = from.start;
   }
 
@@ -106,7 +106,7 @@ export function readEvents(source: QuerySource, request: EventsRequest): EventsA
     throw new OperatingError('usage', `a page holds 1 to ${maxLimit} events, not ${limit}`);
   }
   const asked = bucketRanges([request.window])[0]!;
-  const stream = requireStream(source, { name: request.stream, kind: 'event' });
+  const stream = requireStream(source, { name: request.stream, kinds: ['event'] });
   const start = parseCursor(request.cursor ?? '0.0.0.0');
   const page = new Page(request, stream, { asked, start });
   const range = {

@@ -1,12 +1,14 @@
-// Which series and events a filter lets through.
+// Which series, events and metrics' keys a filter lets through.
 
 import { OperatingError } from './model/errors.js';
 import type { Filter } from './model/query.js';
 import type { SeriesInfo } from './model/series.js';
 import type { StreamInfo } from './model/stream.js';
 
+/** **Errors**: `usage` for a part that no series has. */
 export function seriesMatcher(filter: Filter): (series: SeriesInfo) => boolean {
-  const { comm, pid, user, cgroup, thread } = filter;
+  const { comm, pid, user, cgroup, thread, device } = filter;
+  if (device !== undefined) throw new OperatingError('usage', 'samples have no device to filter by');
   return (s) =>
     (comm === undefined || comm.includes(s.comm)) &&
     (pid === undefined || pid.includes(s.pid)) &&
@@ -17,8 +19,8 @@ export function seriesMatcher(filter: Filter): (series: SeriesInfo) => boolean {
 
 type Values = Readonly<Record<string, string | number>>;
 
-/** Checks the columns of the same names. **Errors**: `usage` when the stream has no such column. */
-export function eventMatcher(
+/** Checks the fields of the same names. **Errors**: `usage` when the stream has no such field. */
+export function fieldMatcher(
   stream: StreamInfo,
   filter: Filter,
   atLeast: Readonly<Record<string, number>> = {},
@@ -33,7 +35,7 @@ export function eventMatcher(
 
 function filterTests(stream: StreamInfo, filter: Filter): ((values: Values) => boolean)[] {
   const tests: ((values: Values) => boolean)[] = [];
-  for (const name of ['comm', 'thread', 'pid'] as const) {
+  for (const name of ['comm', 'thread', 'pid', 'device'] as const) {
     const wanted = filter[name]?.map(String);
     if (wanted === undefined) continue;
     const column = columnOf(stream, [name]);
@@ -63,7 +65,8 @@ function columnOf(
   if (field !== undefined) return field.name;
   const known = fields.map((f) => f.name).join(', ');
   const missing = names.join(' or ');
-  const sentence = `${stream.name} events have no column ${missing} to filter by, only ${known}`;
+  const what = stream.kind === 'event' ? `${stream.name} events have` : `${stream.name} has`;
+  const sentence = `${what} no ${missing} to filter by, only ${known === '' ? 'itself' : known}`;
   throw new OperatingError('usage', sentence);
 }
 

@@ -4,23 +4,24 @@
 import type { Counters } from './model/completeness.js';
 import { assert } from './model/errors.js';
 import type { FunctionInfo } from './model/frame.js';
+import type { Histogram } from './model/histogram.js';
+import { firstSlot, lastSlot } from './model/histogram.js';
 import type { SeriesInfo } from './model/series.js';
-import type { StreamInfo } from './model/stream.js';
+import type { MetricKey, StreamInfo } from './model/stream.js';
 import type { CommitResult, EventColumns, FlushSpan, FlushWriter } from './model/writer.js';
-import type { BucketHeader } from './segment/bucket.js';
-import { addCounterIds, bucketOf, bucketStartUnixNs, headerOf } from './segment/bucket.js';
+import { bucketOf, bucketStartUnixNs, headerOf } from './segment/bucket.js';
 import type { Dictionary } from './segment/dictionary.js';
-import { LiveEvents } from './segment/live-events.js';
-import { LiveSamples } from './segment/live-samples.js';
-
-/** The data of one stream in one bucket. */
-export type Live = LiveSamples | LiveEvents;
+import { maxKeys, unfitKey } from './segment/keyed.js';
+import type { Live } from './segment/live.js';
+import { addCounters, countUnfit, newLive } from './segment/live.js';
 
 export class Flush implements FlushWriter {
   readonly bucket: number;
   readonly dictionary: Dictionary;
   /** Stream id -> what this flush brings. */
   readonly staged = new Map<number, Live>();
+  /** Stream id -> what is to be counted in its header in the end. */
+  readonly #tallies = new Map<number, Tally>();
   readonly #span: FlushSpan;
   readonly #commit: (flush: Flush) => CommitResult;
 
@@ -38,7 +39,6 @@ export class Flush implements FlushWriter {
   }
 
   streamId(info: StreamInfo): number {
-    assert(info.kind === 'samples' || info.kind === 'event', 'a stream of samples or events');
     return this.dictionary.streams.idOf(info);
   }
 
@@ -64,7 +64,39 @@ export class Flush implements FlushWriter {
     const live = this.#live(stream);
     assert(live.kind === 'event', 'events go to a stream of events');
     const offsetNs = Number(this.#span.startUnixNs - bucketStartUnixNs(this.bucket));
-    countUnkept(live, live.add(events, offsetNs), this.dictionary);
+    countUnfit(live, live.add(events, offsetNs), this.dictionary);
+  }
+
+  keyId(stream: number, key: MetricKey): number {
+    const { dictionary } = this;
+    const known = dictionary.findKey(stream, key);
+    if (known !== undefined) return known;
+    const tally = this.#tally(stream);
+    if (tally.newKeys >= maxKeys) return unfitKey;
+    tally.newKeys++;
+    return dictionary.keyId(stream, key);
+  }
+
+  histogram(stream: number, key: number, histogram: Histogram): void {
+    const live = this.#live(stream);
+    assert(live.kind === 'histogram', 'histograms go to a stream of histograms');
+    if (!isStorable(histogram)) this.#tally(stream).badValues++;
+    else if (!live.add(key, histogram)) this.#tally(stream).unfit++;
+  }
+
+  counter(stream: number, key: number, delta: number): void {
+    const live = this.#live(stream);
+    assert(live.kind === 'counter', 'counters go to a stream of counters');
+    if (!isCount(delta)) this.#tally(stream).badValues++;
+    else if (!live.add(key, delta)) this.#tally(stream).unfit++;
+  }
+
+  gauge(stream: number, key: number, value: number, decimals?: number): void {
+    const live = this.#live(stream);
+    assert(live.kind === 'gauge', 'gauges go to a stream of gauges');
+    const rounded = decimals === undefined ? value : Number(value.toFixed(decimals));
+    if (!Number.isFinite(rounded)) this.#tally(stream).badValues++;
+    else if (!live.add(key, rounded)) this.#tally(stream).unfit++;
   }
 
   header(stream: number, counters: Counters): void {
@@ -72,6 +104,10 @@ export class Flush implements FlushWriter {
   }
 
   commit(): CommitResult {
+    for (const [stream, { unfit, badValues }] of this.#tallies) {
+      countUnfit(this.#live(stream), unfit, this.dictionary);
+      if (badValues > 0) this.header(stream, { 'lost.bad_value': badValues });
+    }
     return this.#commit(this);
   }
 
@@ -83,21 +119,31 @@ export class Flush implements FlushWriter {
     }
     return live;
   }
+
+  #tally(stream: number): Tally {
+    let tally = this.#tallies.get(stream);
+    if (tally === undefined) {
+      tally = { newKeys: 0, unfit: 0, badValues: 0 };
+      this.#tallies.set(stream, tally);
+    }
+    return tally;
+  }
 }
 
-export function newLive(dictionary: Dictionary, stream: number, header: BucketHeader): Live {
-  const info = dictionary.streams.items[stream];
-  assert(info !== undefined, 'a stream id comes from streamId()');
-  return info.kind === 'event'
-    ? new LiveEvents(header, info.fields ?? [])
-    : new LiveSamples(header);
+interface Tally {
+  newKeys: number;
+  unfit: number;
+  badValues: number;
 }
 
-export function addCounters(live: Live, counters: Counters, dictionary: Dictionary): void {
-  live.header = addCounterIds(live.header, counters, (name) => dictionary.counterNames.idOf(name));
+function isStorable({ slots, counts, count, sumNs }: Histogram): boolean {
+  for (let i = 0; i < slots.length; i++) {
+    const least = i === 0 ? firstSlot : slots[i - 1]! + 1;
+    if (slots[i]! < least || slots[i]! > lastSlot || !isCount(counts[i]!)) return false;
+  }
+  return isCount(count) && isCount(sumNs);
 }
 
-/** Events that found no room in their bucket were recorded by the kernel, but are lost here. */
-export function countUnkept(live: Live, events: number, dictionary: Dictionary): void {
-  if (events > 0) addCounters(live, { recorded: -events, 'lost.bucket_full': events }, dictionary);
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }

@@ -9,12 +9,14 @@ import { foreign, isDatabaseName } from './lock.js';
 import { OperatingError } from './model/errors.js';
 import type { AggregateAnswer, AggregateRequest, Coverage, EventsAnswer } from './model/query.js';
 import type { EventsRequest, Query, SegmentStatus, StatusAnswer } from './model/query.js';
+import type { SeriesAnswer, SeriesRequest } from './model/query.js';
 import type { StreamInfo } from './model/stream.js';
 import { streamKey } from './model/stream.js';
 import { bucketStartUnixNs, decodeBlobHeader } from './segment/bucket.js';
 import type { SegmentName } from './segment/segment-name.js';
 import { mayHold } from './segment/segment-name.js';
 import type { SegmentReader } from './segment/segment-reader.js';
+import { readSeries } from './series.js';
 import type { QuerySource } from './segments.js';
 import { listOrNone, namesOf, readOne, segmentsOf, streamsOf } from './segments.js';
 
@@ -74,6 +76,10 @@ export class DirectoryQuery implements Query {
 
   async events(request: EventsRequest): Promise<EventsAnswer> {
     return readEvents(this.#source, request);
+  }
+
+  async series(request: SeriesRequest): Promise<SeriesAnswer> {
+    return readSeries(this.#source, request);
   }
 
   async status(): Promise<StatusAnswer> {

@@ -1,11 +1,10 @@
 // The bucket that is running, kept merged in memory because each flush rewrites its row, and
 // buckets that a full disk has kept from being written.
 
-import { addCounters, countUnkept, newLive } from './flush.js';
-import type { Flush, Live } from './flush.js';
-import type { Dictionary } from './segment/dictionary.js';
-import { LiveEvents } from './segment/live-events.js';
-import { LiveSamples } from './segment/live-samples.js';
+import type { Flush } from './flush.js';
+import type { Live } from './segment/live.js';
+import { addCounters, decodeLive, mergeLive, newLive } from './segment/live.js';
+import { LivePoints } from './segment/live-points.js';
 import type { LiveRow, SegmentWriter } from './segment/segment-writer.js';
 
 /** Bounds of what waits for a disk with room. */
@@ -44,7 +43,8 @@ export class RunningBuckets {
   drop(flush: Flush): void {
     const names = this.#segment.dictionary;
     if (!this.#buckets.has(flush.bucket)) return;
-    for (const [stream, { header }] of flush.staged) {
+    for (const [stream, given] of flush.staged) {
+      const { header } = given;
       const empty = newLive(names, stream, { ...header, counters: new Map() });
       const live = this.#find(flush.bucket, stream) ?? empty;
       for (const [id, value] of header.counters) {
@@ -52,6 +52,8 @@ export class RunningBuckets {
         const isKept = name !== 'captured' && name !== 'recorded';
         addCounters(live, { [isKept ? name : 'lost.not_stored']: value }, names);
       }
+      // Points are not counted as they are captured.
+      if (given instanceof LivePoints) addCounters(live, { 'lost.not_stored': given.size }, names);
       this.#put(flush.bucket, stream, live);
       this.#markDirty(flush.bucket, stream);
     }
@@ -82,10 +84,7 @@ export class RunningBuckets {
     const live = this.#buckets.get(bucket)?.get(stream);
     if (live !== undefined || bucket > this.#segment.lastBucket) return live;
     const blob = this.#segment.read(stream, bucket);
-    const info = this.#segment.dictionary.streams.items[stream];
-    if (blob === undefined || info === undefined) return undefined;
-    const isEvent = info.kind === 'event';
-    const read = isEvent ? LiveEvents.decode(blob, info.fields ?? []) : LiveSamples.decode(blob);
+    const read = blob && decodeLive(this.#segment.dictionary, stream, blob);
     if (read !== undefined) this.#put(bucket, stream, read);
     return read;
   }
@@ -109,11 +108,4 @@ export class RunningBuckets {
     }
     return sizeBytes;
   }
-}
-
-function mergeLive(live: Live, more: Live, dictionary: Dictionary): void {
-  if (live.kind === 'event' && more.kind === 'event') {
-    countUnkept(live, live.merge(more), dictionary);
-  }
-  else if (live.kind === 'samples' && more.kind === 'samples') live.merge(more);
 }

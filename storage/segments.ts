@@ -74,11 +74,11 @@ export function streamsOf(names: Dictionary): SegmentStream[] {
   return names.streams.items.flatMap((info, id) => (info === undefined ? [] : [{ id, info }]));
 }
 
-/** The newest stream of this name and kind; the error names what there is. **Errors**: `usage`;
- *  `store-failed` when damage may hide it. */
+/** The newest stream of this name and one of these kinds; the error names what there is.
+ *  **Errors**: `usage`; `store-failed` when damage may hide it. */
 export function requireStream(
   source: QuerySource,
-  stream: { name: string; kind: StreamKind },
+  stream: { name: string; kinds: readonly StreamKind[] },
 ): StreamInfo {
   const known = new Set<string>();
   let isDamaged = false;
@@ -88,13 +88,15 @@ export function requireStream(
     if (typeof names === 'string') continue;
     const dictionary = source.dictionaryOf(name.fileName) ?? names.dictionary;
     for (const { info } of streamsOf(dictionary).reverse()) {
-      if (info.name === stream.name && info.kind === stream.kind) return info;
-      if (info.kind === stream.kind) known.add(info.name);
+      if (!stream.kinds.includes(info.kind)) continue;
+      if (info.name === stream.name) return info;
+      known.add(info.name);
     }
   }
   if (isDamaged) throw new OperatingError('store-failed', `a segment in ${source.dir} is damaged`);
   const list = known.size === 0 ? 'none' : [...known].sort().join(', ');
-  const sentence = `no stream of ${stream.kind} is named ${stream.name}; the store has ${list}`;
+  const kinds = stream.kinds.join(', ');
+  const sentence = `no stream of ${kinds} is named ${stream.name}; the store has ${list}`;
   throw new OperatingError('usage', sentence);
 }
 

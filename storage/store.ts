@@ -34,9 +34,10 @@ import { finishSegment, SegmentWriter } from './segment/segment-writer.js';
 const defaultMaxNodes = 1_000_000;
 const defaultBallastBytes = 8 * 2 ** 20;
 const retainEveryMs = 60_000;
-/** A segment that knows as many series or functions is followed by the next: threads that rename
- *  themselves and programs made on the spot would fill the memory with them. */
+/** A segment that knows as many series, keys or functions is followed by the next: threads that
+ *  rename themselves and programs made on the spot would fill the memory with them. */
 const maxSeries = 2 ** 16;
+const maxKeys = 2 ** 16;
 const maxFunctions = 2 ** 18;
 
 export interface StoreOptions {
@@ -161,8 +162,8 @@ export class Store {
     const active = this.#active;
     if (active === undefined || !this.#canHold(bucket)) return true;
     if (bucket >= dayEndBucket(active.name.startBucket)) return true;
-    const { trie, series, frameCount } = active.dictionary;
-    if (series.size >= maxSeries || frameCount >= maxFunctions) return true;
+    const { trie, series, keys, frameCount } = active.dictionary;
+    if (series.size >= maxSeries || keys.size >= maxKeys || frameCount >= maxFunctions) return true;
     return trie.size >= (this.#options.maxNodes ?? defaultMaxNodes);
   }
 

@@ -13,6 +13,8 @@ import type {
   EventsAnswer,
   EventsRequest,
   Query,
+  SeriesAnswer,
+  SeriesRequest,
   StatusAnswer,
 } from '../../storage/model/query.js';
 import { openFiles } from '../../storage/query.js';
@@ -76,6 +78,14 @@ class SocketQuery implements Query {
       method: 'events',
       params: mutable(request),
     }) as Promise<EventsAnswer>;
+  }
+
+  series(request: SeriesRequest): Promise<SeriesAnswer> {
+    return this.#ask({
+      v: PROTOCOL_VERSION,
+      method: 'series',
+      params: mutable(request),
+    }) as Promise<SeriesAnswer>;
   }
 
   status(): Promise<StatusAnswer> {

@@ -20,6 +20,7 @@ const filter = v.strictObject({
   user: v.exactOptional(texts),
   cgroup: v.exactOptional(texts),
   thread: v.exactOptional(texts),
+  device: v.exactOptional(texts),
 });
 const unixNs = v.pipe(v.bigint(), v.minValue(0n), v.maxValue(2n ** 63n - 1n));
 const window = v.strictObject({ fromUnixNs: unixNs, toUnixNs: unixNs });
@@ -45,6 +46,17 @@ const requestSchema = v.variant('method', [
       cursor: v.exactOptional(v.pipe(v.string(), v.maxLength(1024))),
       limit: v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100_000)),
       atLeast: v.exactOptional(v.record(streamName, v.number())),
+    }),
+  }),
+  v.strictObject({
+    v: v.literal(PROTOCOL_VERSION),
+    method: v.literal('series'),
+    params: v.strictObject({
+      window,
+      stepNs: unixNs,
+      filter,
+      stream: streamName,
+      by: v.exactOptional(v.pipe(v.array(streamName), v.maxLength(64))),
     }),
   }),
   v.strictObject({

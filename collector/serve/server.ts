@@ -132,6 +132,8 @@ export class QueryServer {
         return query.aggregate(request.params);
       case 'events':
         return query.events(request.params);
+      case 'series':
+        return query.series(request.params);
       case 'status':
         return { ...(await query.status()), daemon: daemon() };
     }

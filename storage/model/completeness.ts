@@ -2,6 +2,7 @@
 // gives them meaning. A new reason of loss is a new name, not a new format:
 //   expected, captured, idle, not_fired, lost.REASON      samples, in ticks
 //   recorded, lost.REASON                                 events
+//   captured, folded, lost.REASON                         metrics: delays; values summed in (other)
 
 /** Name -> sum. Values are integers, |v| < 2^53; `not_fired` may be negative (a late
  *  tick takes its period back). */

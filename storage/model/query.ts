@@ -1,9 +1,10 @@
 // The one query interface. Files, the daemon's memory behind its socket, and later remote stores
 // implement it: same answer, whoever gives it.
 
-import type { Completeness } from './completeness.js';
+import type { Completeness, Counters } from './completeness.js';
+import type { Histogram } from './histogram.js';
 import type { Profile } from './profile.js';
-import type { StreamInfo } from './stream.js';
+import type { FieldInfo, MetricKey, StreamInfo } from './stream.js';
 
 /** [from, to), unix ns. */
 export interface Window {
@@ -11,8 +12,9 @@ export interface Window {
   readonly toUnixNs: bigint;
 }
 
-/** A sample's series must match every part that is given, by any of its values. Matching is exact,
- *  except: `cgroup` also matches what is below it. */
+/** A sample's series, an event or a metric's key must match every part that is given, by any of its
+ *  values. Matching is exact, except: `cgroup` also matches what is below it. A part that a stream
+ *  does not know is refused (`usage`). */
 export interface Filter {
   readonly comm?: readonly string[];
   readonly pid?: readonly number[];
@@ -20,6 +22,8 @@ export interface Filter {
   readonly user?: readonly string[];
   readonly cgroup?: readonly string[];
   readonly thread?: readonly string[];
+  /** Block device or network interface. */
+  readonly device?: readonly string[];
 }
 
 export interface AggregateRequest {
@@ -40,6 +44,17 @@ export interface EventsRequest {
   readonly limit: number;
   /** Number columns that must be at least this: { duration: 1e7 }. */
   readonly atLeast?: Readonly<Record<string, number>>;
+}
+
+export interface SeriesRequest {
+  readonly window: Window;
+  /** Length of a step: a multiple of 10 s. Steps begin at multiples of it since 1970. */
+  readonly stepNs: bigint;
+  readonly filter: Filter;
+  /** Name of a stream of histograms, counters or gauges: runq. */
+  readonly stream: string;
+  /** Fields that keys are kept apart by, the rest is summed; [] makes one key. Absent: all fields. */
+  readonly by?: readonly string[];
 }
 
 export interface EventRecord {
@@ -73,6 +88,36 @@ export interface EventsAnswer {
   readonly isComplete: boolean;
 }
 
+/** What one key had in each step; undefined where nothing was stored. */
+export interface KeySeries<T> {
+  readonly key: MetricKey;
+  readonly values: readonly (T | undefined)[];
+}
+
+/** **Shape**: steps, coveredNs and each key's values have one entry a step. */
+interface SeriesOf<Kind, T> {
+  readonly kind: Kind;
+  readonly stream: StreamInfo;
+  /** What keys are made of, in their order. */
+  readonly fields: readonly FieldInfo[];
+  /** Start of each step; the first may begin before the window. */
+  readonly steps: readonly bigint[];
+  /** Time of each step that the stream's buckets cover: what a delta is divided by for a rate. */
+  readonly coveredNs: readonly number[];
+  /** By their first appearance. */
+  readonly keys: readonly KeySeries<T>[];
+  readonly coverage: Coverage;
+  /** All counters of the stream's headers, summed: losses, self-checks. */
+  readonly counters: Counters;
+}
+
+/** Histograms and deltas of a step are summed; of a gauge it is the last value of the step, summed
+ *  over keys that `by` puts together. */
+export type SeriesAnswer =
+  | SeriesOf<'histogram', Histogram>
+  | SeriesOf<'counter', number>
+  | SeriesOf<'gauge', number>;
+
 export interface SegmentStatus {
   readonly name: string;
   readonly sizeBytes: number;
@@ -100,6 +145,7 @@ export interface StatusAnswer {
 export interface Query {
   aggregate(request: AggregateRequest): Promise<AggregateAnswer>;
   events(request: EventsRequest): Promise<EventsAnswer>;
+  series(request: SeriesRequest): Promise<SeriesAnswer>;
   status(): Promise<StatusAnswer>;
   close(): void;
 }

@@ -9,8 +9,8 @@ export interface ValueType {
   readonly unit: string;
 }
 
-/** One column of an event stream. A `string` is text; a `number` is an integer
- *  below 2^53, or -1 for unknown. */
+/** One column of an event stream, or one part of a metric's key. A `string` is text; a `number` is
+ *  an integer below 2^53, or -1 for unknown. */
 export interface FieldInfo {
   readonly name: string;
   readonly type: 'number' | 'string';
@@ -29,8 +29,24 @@ export interface StreamInfo {
   /** samples only: one stored count stands for this much of `period.unit`
    *  (cpu, nanoseconds, 1e9/Hz). */
   readonly period?: ValueType & { readonly value: number };
-  /** event only: the columns, in stored order. */
+  /** event: the columns, in stored order. histogram, counter, gauge: what values are kept apart by
+   *  (pid, comm, cgroup, device); filters act on the fields of their names. */
   readonly fields?: readonly FieldInfo[];
+}
+
+/** Streams whose values are kept by key. */
+export type MetricKind = 'histogram' | 'counter' | 'gauge';
+
+/** One value for each of the stream's fields. */
+export type MetricKey = readonly (string | number)[];
+
+export function isMetric(kind: StreamKind): kind is MetricKind {
+  return kind === 'histogram' || kind === 'counter' || kind === 'gauge';
+}
+
+/** The key that takes the values of keys for which a bucket has no room. */
+export function overflowKey(fields: readonly FieldInfo[]): MetricKey {
+  return fields.map(({ type }) => (type === 'string' ? '(other)' : -1));
 }
 
 /** The values an answer has for one stored count: the count itself, then

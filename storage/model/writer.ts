@@ -3,8 +3,9 @@
 
 import type { Counters } from './completeness.js';
 import type { FunctionInfo } from './frame.js';
+import type { Histogram } from './histogram.js';
 import type { SeriesInfo } from './series.js';
-import type { StreamInfo } from './stream.js';
+import type { MetricKey, StreamInfo } from './stream.js';
 
 /** Time covered by one flush, unix ns. It lies inside one bucket of 10 s, or begins in it. */
 export interface FlushSpan {
@@ -32,6 +33,17 @@ export interface FlushWriter {
   sample(stream: number, series: number, node: number, count: number): void;
   /** Appends events. */
   events(stream: number, events: EventColumns): void;
+  /** Id of a key of a histogram, counter or gauge. **Limits**: a bucket holds 4096 keys of a stream;
+   *  what comes with more is summed in the key `(other)`, and the stream's header counts it as
+   *  `folded`. Of gauges, which have no sum, the rest is `lost.over_limit`. */
+  keyId(stream: number, key: MetricKey): number;
+  /** Adds to the histogram of this key. A value that is no whole number below 2^53 is not stored,
+   *  here and below; the header counts it as `lost.bad_value`. */
+  histogram(stream: number, key: number, histogram: Histogram): void;
+  /** Adds what a counter grew by, 0 included. */
+  counter(stream: number, key: number, delta: number): void;
+  /** The last value of a bucket stays, to 15 significant digits, rounded to `decimals` if given. */
+  gauge(stream: number, key: number, value: number, decimals?: number): void;
   /** Adds to the stream's header of this bucket. A stream with a header
    *  and no rows is still written. */
   header(stream: number, counters: Counters): void;

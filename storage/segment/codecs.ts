@@ -5,7 +5,8 @@ import type { FrameType, FunctionInfo, Module, NameReason } from '../model/frame
 import { functionKey } from '../model/frame.js';
 import type { SeriesInfo } from '../model/series.js';
 import { seriesKey } from '../model/series.js';
-import type { FieldInfo, StreamInfo, StreamKind, ValueType } from '../model/stream.js';
+import type { FieldInfo, MetricKey, StreamInfo } from '../model/stream.js';
+import type { StreamKind, ValueType } from '../model/stream.js';
 import { streamKey } from '../model/stream.js';
 import { BrokenBlob } from './bytes.js';
 import type { ItemCodec } from './interned.js';
@@ -144,6 +145,25 @@ function decodeFields(json: unknown): FieldInfo[] {
     };
   });
 }
+
+/** A key of a histogram, counter or gauge: ids are dense over all streams of a segment. */
+export interface KeyEntry {
+  readonly stream: number;
+  readonly key: MetricKey;
+}
+
+/** Key: [stream id, a value each field]. */
+export const keyCodec: ItemCodec<KeyEntry> = {
+  key: ({ stream, key }) => JSON.stringify([stream, ...key]),
+  encode: ({ stream, key }) => [stream, ...key],
+  decode(json) {
+    const [stream, ...key] = decodeArray(json);
+    return {
+      stream: decodeInteger(stream),
+      key: key.map((value) => (typeof value === 'string' ? value : decodeInteger(value))),
+    };
+  },
+};
 
 export const nameCodec: ItemCodec<string> = {
   key: (name) => name,

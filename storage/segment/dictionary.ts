@@ -5,19 +5,29 @@
 import { assert } from '../model/errors.js';
 import type { FunctionInfo, Module } from '../model/frame.js';
 import type { SeriesInfo } from '../model/series.js';
-import type { StreamInfo } from '../model/stream.js';
+import type { MetricKey, StreamInfo } from '../model/stream.js';
+import { overflowKey } from '../model/stream.js';
 import { decoding } from './bytes.js';
-import type { CodeEntry } from './codecs.js';
+import type { CodeEntry, KeyEntry } from './codecs.js';
 import { codeCodec, isFunction, lostFunction, lostModule, lostSeries } from './codecs.js';
-import { nameCodec, seriesCodec, streamCodec } from './codecs.js';
+import { keyCodec, nameCodec, seriesCodec, streamCodec } from './codecs.js';
 import { decodeEnvelope, encodeEnvelope } from './envelope.js';
 import { Interned } from './interned.js';
 import { Trie } from './trie.js';
 
-/** `dict.kind`. 3 is kept for symbols that come late, 4 for keys of histograms and counters. */
-export const chunkKinds = { code: 0, nodes: 1, series: 2, streams: 5, counterNames: 6 } as const;
+/** `dict.kind`. 3 is kept for symbols that come late. */
+export const chunkKinds = {
+  code: 0,
+  nodes: 1,
+  series: 2,
+  keys: 4,
+  streams: 5,
+  counterNames: 6,
+} as const;
 /** Ids of one kind; a series id must fit beside a node id into 53 bits. */
 const maxIds = 2 ** 24;
+/** Of a text in a key: the longest path. */
+const maxKeyUnits = 4096;
 
 /** A row of `dict`: the ids [first, first + n) of one kind. */
 export interface Chunk {
@@ -32,6 +42,7 @@ export class Dictionary {
   readonly series = new Interned<SeriesInfo>(seriesCodec);
   readonly streams = new Interned<StreamInfo>(streamCodec);
   readonly counterNames = new Interned<string>(nameCodec);
+  readonly keys = new Interned<KeyEntry>(keyCodec);
   readonly #code: Interned<CodeEntry> = new Interned<CodeEntry>(
     codeCodec(
       (module) => this.#code.idOf(module),
@@ -90,6 +101,26 @@ export class Dictionary {
     return this.series.items[id] ?? lostSeries;
   }
 
+  findKey(stream: number, key: MetricKey): number | undefined {
+    return this.keys.find({ stream, key: key.map(storable) });
+  }
+
+  keyId(stream: number, key: MetricKey): number {
+    const id = this.keys.idOf({ stream, key: key.map(storable) });
+    assert(id < maxIds, 'a segment has fewer than 2^24 keys');
+    return id;
+  }
+
+  overflowKeyId(stream: number): number {
+    return this.keyId(stream, overflowKey(this.streams.items[stream]?.fields ?? []));
+  }
+
+  /** undefined when it is lost, or that of another stream. */
+  keyAt(stream: number, id: number): MetricKey | undefined {
+    const entry = this.keys.items[id];
+    return entry?.stream === stream ? entry.key : undefined;
+  }
+
   /** Name of a counter of a bucket's header. */
   counterNameAt(id: number): string {
     return this.counterNames.items[id] ?? '(lost)';
@@ -117,6 +148,7 @@ export class Dictionary {
       [chunkKinds.code, this.#code.size, (first) => [this.#code.encodeFrom(first)]],
       [chunkKinds.nodes, this.trie.size, (first) => this.trie.encodeFrom(first)],
       [chunkKinds.series, this.series.size, (first) => [this.series.encodeFrom(first)]],
+      [chunkKinds.keys, this.keys.size, (first) => [this.keys.encodeFrom(first)]],
       [chunkKinds.streams, this.streams.size, (first) => [this.streams.encodeFrom(first)]],
       [
         chunkKinds.counterNames,
@@ -142,6 +174,8 @@ export class Dictionary {
         return this.trie;
       case chunkKinds.series:
         return this.series;
+      case chunkKinds.keys:
+        return this.keys;
       case chunkKinds.streams:
         return this.streams;
       case chunkKinds.counterNames:
@@ -159,6 +193,12 @@ export class Dictionary {
 
 interface Loadable {
   load(first: number, count: number, streams: readonly Uint8Array[]): boolean;
+}
+
+/** Long texts are cut; what is no whole number is unknown. */
+function storable(value: string | number): string | number {
+  if (typeof value === 'string') return value.slice(0, maxKeyUnits);
+  return Number.isSafeInteger(value) ? value : -1;
 }
 
 function isCount(value: unknown): boolean {

@@ -25,6 +25,11 @@ export class Interned<T> {
     return this.items.length;
   }
 
+  /** The id of an equal item, if there is one. */
+  find(item: T): number | undefined {
+    return (this.#ids ??= this.#indexItems()).get(this.#codec.key(item));
+  }
+
   /** The id of an equal item. When there is none a copy is kept that equals what a
    *  reader of the chunk will get. */
   idOf(item: T): number {

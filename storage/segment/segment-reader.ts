@@ -140,6 +140,12 @@ export class SegmentReader {
     return loadDictionary(this.dictionaryRows(`kind IN (${streams}, ${counterNames})`));
   }
 
+  /** The same with the keys of histograms, counters and gauges. */
+  metricNames(): { dictionary: Dictionary; broken: number } {
+    const { keys, streams, counterNames } = chunkKinds;
+    return loadDictionary(this.dictionaryRows(`kind IN (${keys}, ${streams}, ${counterNames})`));
+  }
+
   /** Blobs of buckets first..last, in time order. */
   live(stream: number, range: { first: number; last: number }): LiveBlobs {
     const ids = { table: 'live', ...this.#ids(stream, range) } as const;

@@ -19,6 +19,7 @@ const query: Query = {
     return Promise.reject(new OperatingError('empty-window', 'nothing there', 'look elsewhere'));
   },
   events: () => Promise.reject(new Error('a bug')),
+  series: () => Promise.reject(new Error('a bug')),
   status: () => Promise.resolve({ dataDir: dir, sizeBytes: 2 ** 40, segments: [], quarantined: [], streams: [] }),
   close: () => undefined,
 };

@@ -30,6 +30,10 @@ class FoldingWriter implements FlushWriter {
     this.samples.push(`${this.#paths[node]!.slice(1)} ${count}`);
   }
   events = () => undefined;
+  keyId = () => 0;
+  histogram = () => undefined;
+  counter = () => undefined;
+  gauge = () => undefined;
   header(_stream: number, counters: unknown): void {
     this.headers.push(counters);
   }
@@ -76,6 +80,7 @@ function flushOf(stacks: StackTable, rows: readonly { user: number; kernel: numb
       },
     ],
     events: [],
+    metrics: [],
     modules: [],
     forgottenModules: [],
     kernelSymbols: [],

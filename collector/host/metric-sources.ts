@@ -1,0 +1,105 @@
+// The plug for all that brings histograms, counters, gauges or events of its own at each flush:
+// latency probes and readers of the host. (front)
+//
+//   flip ── 3 ms ── samples drained and normalized ── take ── message
+//
+// A source deals with its own failures: what it cannot read it counts, or notes once.
+
+import type { Config } from '../../config/load.js';
+import type { Counters } from '../../storage/model/completeness.js';
+import type { StreamInfo } from '../../storage/model/stream.js';
+import { streamKey } from '../../storage/model/stream.js';
+import type { EventColumns, FlushSpan } from '../../storage/model/writer.js';
+import type { HostNaming } from '../agent/host-naming.js';
+import type { DrainedFlush, MetricColumns, MetricRows, SampleRows } from '../messages.js';
+
+/** What a source may lean on as it makes its rows. */
+export interface TakeContext {
+  readonly naming: HostNaming;
+  /** Of this flush: who was busy. */
+  readonly samples: readonly SampleRows[];
+  readonly span: FlushSpan;
+}
+
+/** One stream of a flush. Event times are relative to the flush's start. */
+export interface TakenStream {
+  readonly info: StreamInfo;
+  readonly counters: Counters;
+  readonly columns: MetricColumns | EventColumns;
+}
+
+export interface MetricSource {
+  /** Begins the next generation of what the kernel counts; `take` comes 3 ms later. */
+  flip?(): void;
+  /** What was counted since the last `take`. Must not block. */
+  take(context: TakeContext): readonly TakenStream[];
+  close(): void;
+}
+
+export interface SourceOptions {
+  readonly config: Config;
+  /** Tells a user once of something that is missing. */
+  readonly note: (text: string) => void;
+}
+
+/** Readers of the host, in the order of their streams. */
+const hostReaders: readonly ((options: SourceOptions) => MetricSource)[] = [];
+
+export class MetricSources {
+  readonly #sources: MetricSource[] = [];
+  /** Stream key -> values of messages that were given up; told with the next flush. */
+  readonly #givenUp = new Map<string, number>();
+
+  add(source: MetricSource): void {
+    this.#sources.push(source);
+  }
+
+  openHostReaders(options: SourceOptions): void {
+    for (const open of hostReaders) this.add(open(options));
+  }
+
+  flip(): void {
+    for (const source of this.#sources) source.flip?.();
+  }
+
+  /** Appends the sources' streams to `streams`. */
+  take(
+    streams: DrainedFlush['streams'][number][],
+    context: TakeContext,
+  ): { readonly rows: MetricRows[]; readonly events: DrainedFlush['events'] } {
+    const rows: MetricRows[] = [];
+    const events: DrainedFlush['events'][number][] = [];
+    for (const { info, counters, columns } of this.#sources.flatMap((s) => s.take(context))) {
+      streams.push({ info, counters: this.#withGivenUp(info, counters) });
+      const stream = streams.length - 1;
+      if ('keys' in columns) rows.push({ stream, columns });
+      else events.push({ stream, columns });
+    }
+    return { rows, events };
+  }
+
+  giveUp({ streams, metrics }: DrainedFlush): void {
+    for (const { stream, columns } of metrics) {
+      const key = streamKey(streams[stream]!.info);
+      const isHistogram = columns.kind === 'histogram';
+      const values = isHistogram ? sumOf(columns.totals) : columns.keys.length;
+      this.#givenUp.set(key, (this.#givenUp.get(key) ?? 0) + values);
+    }
+  }
+
+  close(): void {
+    for (const source of this.#sources) source.close();
+  }
+
+  #withGivenUp(info: StreamInfo, counters: Counters): Counters {
+    if (this.#givenUp.size === 0) return counters;
+    const key = streamKey(info);
+    const values = this.#givenUp.get(key) ?? 0;
+    this.#givenUp.delete(key);
+    return values === 0 ? counters : { ...counters, 'lost.store_too_slow': values };
+  }
+}
+
+function sumOf(values: Float64Array): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}

@@ -1,0 +1,296 @@
+// Histograms, counters and gauges of a stream, step by step. Blobs are decoded inside one read
+// transaction a segment, some buckets at a time, so that a long window is not held in memory.
+
+import type { BucketRange } from './coverage.js';
+import { bucketRanges, CoverageTally } from './coverage.js';
+import { fieldMatcher } from './filter.js';
+import { KeyTable } from './key-table.js';
+import { OperatingError } from './model/errors.js';
+import type { Histogram } from './model/histogram.js';
+import { HistogramSum } from './model/histogram.js';
+import type { KeySeries, SeriesAnswer, SeriesRequest } from './model/query.js';
+import type { FieldInfo, MetricKey, StreamInfo } from './model/stream.js';
+import type { BucketHeader } from './segment/bucket.js';
+import { bucketNs, bucketStartUnixNs } from './segment/bucket.js';
+import type { Dictionary } from './segment/dictionary.js';
+import { decodeHistograms } from './segment/live-histograms.js';
+import { decodePoints } from './segment/live-points.js';
+import type { SegmentName } from './segment/segment-name.js';
+import { mayHold } from './segment/segment-name.js';
+import type { SegmentReader } from './segment/segment-reader.js';
+import type { QuerySource, SegmentStream } from './segments.js';
+import { readOne, requireStream, segmentsOf, storeRange, streamsOf } from './segments.js';
+
+const maxSteps = 100_000;
+/** Histograms of one answer, about half a kilobyte each. */
+const maxHistograms = 2 ** 18;
+/** Buckets fetched at a time. */
+const chunkBuckets = 64;
+
+/** **Errors**: `no-data`; `usage`: no such stream, a filter or `by` that it has no field for, a bad
+ *  step, an answer too large; `empty-window`; `store-failed` when all of the window is damaged. */
+export function readSeries(source: QuerySource, request: SeriesRequest): SeriesAnswer {
+  const kinds = ['histogram', 'counter', 'gauge'] as const;
+  const stream = requireStream(source, { name: request.stream, kinds });
+  const by = fieldsOf(stream, request.by);
+  switch (stream.kind) {
+    case 'histogram': {
+      const reading = new Reading(stream, request, { ...histograms, fields: by });
+      const common = read(source, request, reading);
+      const keys = reading.table.keys.map(({ key, values }) => ({
+        key,
+        values: values.map((sum) => sum?.histogram()),
+      }));
+      return { kind: 'histogram', ...common, fields: by, keys };
+    }
+    case 'counter': {
+      const reading = new Reading(stream, request, { ...counters, fields: by });
+      const common = read(source, request, reading);
+      return { kind: 'counter', ...common, fields: by, keys: reading.table.keys };
+    }
+    default: {
+      // The last value of a step is known by the whole key only.
+      const reading = new Reading(stream, request, { ...gauges, fields: stream.fields ?? [] });
+      const common = read(source, request, reading);
+      return { kind: 'gauge', ...common, fields: by, keys: sumKeys(reading, by) };
+    }
+  }
+}
+
+/** How values of one kind are decoded and put together. */
+interface Kind<Value, Sum> {
+  readonly decode: (blob: Uint8Array) => Rows<Value> | undefined;
+  readonly combine: (before: Sum | undefined, value: Value) => Sum;
+  readonly maxValues: number;
+}
+
+interface Rows<Value> {
+  readonly header: BucketHeader;
+  readonly keys: readonly number[];
+  readonly values: readonly Value[];
+}
+
+const histograms: Kind<Histogram, HistogramSum> = {
+  decode: decodeHistograms,
+  combine: (before = new HistogramSum(), histogram) => {
+    before.add(histogram);
+    return before;
+  },
+  maxValues: maxHistograms,
+};
+
+const counters: Kind<number, number> = {
+  decode: (blob) => decodePoints('counter', blob),
+  combine: (before = 0, delta) => before + delta,
+  maxValues: Infinity,
+};
+
+const gauges: Kind<number, number> = {
+  decode: (blob) => decodePoints('gauge', blob),
+  combine: (_, value) => value,
+  maxValues: Infinity,
+};
+
+/** Reads all segments; what the answers of all kinds have. */
+function read<Value, Sum>(
+  source: QuerySource,
+  request: SeriesRequest,
+  reading: Reading<Value, Sum>,
+): Omit<SeriesAnswer, 'kind' | 'keys' | 'fields'> {
+  const { steps, stream, tally } = reading;
+  const segments = segmentsOf(source.dir);
+  const lastBuckets: number[] = [];
+  for (const name of segments) {
+    if (!mayHold(name, steps.range)) continue;
+    const last = readOne(source.dir, name, (segment) =>
+      readSegment(segment, { name, reading, known: source.dictionaryOf(name.fileName) }),
+    );
+    if (last === 'broken') tally.brokenBlobs++;
+    else if (typeof last === 'number') lastBuckets.push(last);
+  }
+  if (tally.buckets === 0) {
+    const what = `${request.stream} of that time`;
+    if (tally.brokenBlobs === 0) {
+      throw new OperatingError('empty-window', `the store holds no ${what}`);
+    }
+    throw new OperatingError('store-failed', `the ${what} is damaged and cannot be read`);
+  }
+  return {
+    stream,
+    steps: steps.starts,
+    coveredNs: steps.coveredNs,
+    coverage: tally.finish([steps.range], storeRange(segments, lastBuckets)),
+    counters: tally.counters,
+  };
+}
+
+interface SegmentPart<Value, Sum> {
+  readonly name: SegmentName;
+  readonly known: Dictionary | undefined;
+  readonly reading: Reading<Value, Sum>;
+}
+
+/** Returns the segment's last bucket. */
+function readSegment<Value, Sum>(
+  segment: SegmentReader,
+  { name, known, reading }: SegmentPart<Value, Sum>,
+): number | undefined {
+  const { tally, steps } = reading;
+  const names = known === undefined ? segment.metricNames() : { dictionary: known, broken: 0 };
+  tally.brokenBlobs += names.broken;
+  const streams = streamsOf(names.dictionary);
+  const end = segment.lastBucket(streams.map(({ id }) => id)).bucket;
+  const wanted = streams
+    .filter(({ info }) => reading.takes(info))
+    .map((stream) => ({ id: stream.id, rows: reading.rowsOf(stream, names.dictionary) }));
+  const last = Math.min(steps.range.last, end ?? -1);
+  const first = Math.max(steps.range.first, name.startBucket);
+  for (let from = first; from <= last && wanted.length > 0; from += chunkBuckets) {
+    const blobs = wanted.flatMap(({ id, rows }) => {
+      const live = segment.live(id, { first: from, last: Math.min(last, from + chunkBuckets - 1) });
+      tally.brokenBlobs += live.broken;
+      return live.blobs.map((blob) => ({ ...blob, rows }));
+    });
+    for (const { bucket, data, rows } of blobs.sort((a, b) => a.bucket - b.bucket)) {
+      reading.add(bucket, data, { rowOf: rows, names: names.dictionary });
+    }
+  }
+  return end;
+}
+
+/** The steps that a window touches. */
+class Steps {
+  readonly range: BucketRange;
+  readonly starts: bigint[] = [];
+  readonly coveredNs: number[] = [];
+  readonly #buckets: number;
+  readonly #first: number;
+
+  /** **Errors**: `usage`. */
+  constructor({ window, stepNs }: SeriesRequest) {
+    this.range = bucketRanges([window])[0]!;
+    if (stepNs < bucketNs || stepNs % bucketNs !== 0n) {
+      throw new OperatingError('usage', `a step is a multiple of 10 s, not ${stepNs} ns`);
+    }
+    this.#buckets = Number(stepNs / bucketNs);
+    this.#first = Math.floor(this.range.first / this.#buckets);
+    const count = this.of(this.range.last) + 1;
+    if (count > maxSteps) {
+      throw new OperatingError('usage', `an answer has at most ${maxSteps} steps, not ${count}`);
+    }
+    for (let i = 0; i < count; i++) {
+      this.starts.push(bucketStartUnixNs((this.#first + i) * this.#buckets));
+      this.coveredNs.push(0);
+    }
+  }
+
+  of(bucket: number): number {
+    return Math.floor(bucket / this.#buckets) - this.#first;
+  }
+}
+
+/** Row of the answer for the id of a key in one segment; -1 when the filter keeps it out. */
+type RowOf = (id: number) => number;
+
+/** What has been read of a stream so far, by key and step. */
+class Reading<Value, Sum> {
+  readonly tally = new CoverageTally();
+  readonly stream: StreamInfo;
+  readonly steps: Steps;
+  readonly table: KeyTable<Sum>;
+  readonly #kind: Kind<Value, Sum>;
+  readonly #fields: readonly FieldInfo[];
+  readonly #matches: (values: Readonly<Record<string, string | number>>) => boolean;
+
+  /** Keys are kept apart by `kind.fields`. **Errors**: `usage`. */
+  constructor(
+    stream: StreamInfo,
+    request: SeriesRequest,
+    kind: Kind<Value, Sum> & { readonly fields: readonly FieldInfo[] },
+  ) {
+    this.stream = stream;
+    this.steps = new Steps(request);
+    this.table = new KeyTable(this.steps.starts.length, kind.maxValues);
+    this.#kind = kind;
+    this.#fields = kind.fields;
+    this.#matches = fieldMatcher(stream, request.filter);
+  }
+
+  /** Another version may have kept the stream by other fields. */
+  takes({ name, kind, valueType }: StreamInfo): boolean {
+    const { stream } = this;
+    return name === stream.name && kind === stream.kind && valueType.unit === stream.valueType.unit;
+  }
+
+  rowsOf({ id: stream, info }: SegmentStream, dictionary: Dictionary): RowOf {
+    const rows = new Map<number, number>();
+    return (id) => {
+      let row = rows.get(id);
+      if (row === undefined) {
+        row = this.#rowOf(info.fields ?? [], dictionary.keyAt(stream, id));
+        rows.set(id, row);
+      }
+      return row;
+    };
+  }
+
+  add(bucket: number, blob: Uint8Array, by: { rowOf: RowOf; names: Dictionary }): void {
+    const rows = this.#kind.decode(blob);
+    if (rows === undefined) {
+      this.tally.brokenBlobs++;
+      return;
+    }
+    const { header, keys, values } = rows;
+    const step = this.steps.of(bucket);
+    this.tally.add(bucket, header, by.names);
+    this.steps.coveredNs[step]! += header.endNs - header.startNs;
+    for (let i = 0; i < keys.length; i++) {
+      const row = by.rowOf(keys[i]!);
+      if (row < 0) continue;
+      const before = this.table.get(row, step);
+      this.table.set(row, step, this.#kind.combine(before, values[i]!));
+    }
+  }
+
+  /** Fields that a key has not, or that are lost, say so. */
+  #rowOf(fields: readonly FieldInfo[], key: MetricKey | undefined): number {
+    const missing = key === undefined ? '(lost)' : '';
+    const valueOf = ({ name, type }: FieldInfo) =>
+      key?.[fields.findIndex((field) => field.name === name && field.type === type)] ??
+      (type === 'string' ? missing : -1);
+    const all = this.stream.fields ?? [];
+    const values = Object.fromEntries(all.map((field) => [field.name, valueOf(field)]));
+    if (!this.#matches(values)) return -1;
+    return this.table.row(this.#fields.map(({ name }) => values[name]!));
+  }
+}
+
+/** Puts the keys of a gauge together that are equal in these fields. */
+function sumKeys<Value>(
+  { table, stream, steps }: Reading<Value, number>,
+  by: readonly FieldInfo[],
+): readonly KeySeries<number>[] {
+  const places = by.map(({ name }) => stream.fields!.findIndex((field) => field.name === name));
+  const sums = new KeyTable<number>(steps.starts.length, Infinity);
+  for (const { key, values } of table.keys) {
+    const row = sums.row(places.map((place) => key[place]!));
+    for (const [step, value] of values.entries()) {
+      if (value !== undefined) sums.set(row, step, (sums.get(row, step) ?? 0) + value);
+    }
+  }
+  return sums.keys;
+}
+
+/** **Errors**: `usage`. */
+function fieldsOf(stream: StreamInfo, names: readonly string[] | undefined): readonly FieldInfo[] {
+  const { fields = [] } = stream;
+  return (
+    names?.map((name) => {
+      const field = fields.find((f) => f.name === name);
+      if (field !== undefined) return field;
+      const known = fields.map((f) => f.name).join(', ') || 'none';
+      const sentence = `${stream.name} has no field ${name}; its fields: ${known}`;
+      throw new OperatingError('usage', sentence);
+    }) ?? fields
+  );
+}
