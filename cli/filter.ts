@@ -15,6 +15,7 @@ export interface FilterOptions {
   readonly user?: readonly string[];
   readonly cgroup?: readonly string[];
   readonly thread?: readonly string[];
+  readonly device?: readonly string[];
   readonly function?: string;
   readonly kernel?: boolean;
   readonly type?: string;
@@ -39,6 +40,16 @@ export function addSeriesFilter(command: Command): Command {
     );
 }
 
+/** What keys of metrics may have; a stream says itself which of them it knows. */
+export function addMetricFilter(command: Command): Command {
+  addSeriesFilter(command).addOption(repeatable('--thread <name>', 'threads of this name'));
+  return addDeviceFilter(command);
+}
+
+export function addDeviceFilter(command: Command): Command {
+  return command.addOption(repeatable('--device <name>', 'block device or network interface'));
+}
+
 /** All of them, for commands that answer with stacks. */
 export function addStackFilter(command: Command): Command {
   return addSeriesFilter(command)
@@ -57,6 +68,7 @@ export function filterOf(options: FilterOptions): Filter {
     ...(options.user && { user: options.user.map((user) => checkPresent('--user', user)) }),
     ...(options.cgroup && { cgroup: options.cgroup.map(parseCgroup) }),
     ...(options.thread && { thread: options.thread.map((name) => checkComm('--thread', name)) }),
+    ...(options.device && { device: options.device.map((name) => checkPresent('--device', name)) }),
   };
 }
 
@@ -71,7 +83,7 @@ export function selectionOf(options: FilterOptions): Selection {
 /** What was asked for, as it would be typed again; '' for everything. */
 export function describeFilter(options: FilterOptions): string {
   const parts: string[] = [];
-  for (const name of ['comm', 'pid', 'user', 'cgroup', 'thread'] as const) {
+  for (const name of ['comm', 'pid', 'user', 'cgroup', 'thread', 'device'] as const) {
     for (const value of options[name] ?? []) parts.push(`--${name} ${value}`);
   }
   if (options.function !== undefined) parts.push(`--function ${options.function}`);

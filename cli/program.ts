@@ -4,9 +4,11 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { printable } from '../exporters/formats/text.js';
 import { OperatingError } from '../storage/model/errors.js';
+import { checklistCommand } from './checklist.js';
 import { configCommand } from './config.js';
 import { eventsCommand } from './events.js';
 import { flameCommand } from './flame.js';
+import { latencyCommand } from './latency.js';
 import { runCommand } from './run.js';
 import { statusCommand } from './status.js';
 import { topCommand } from './top.js';
@@ -26,6 +28,8 @@ Examples:
   flamekeeper run                      sample this host (as root)
   flamekeeper flame -o now.svg         flame graph of the last 15 minutes
   flamekeeper top --from 14:05         functions that cost most since 14:05
+  flamekeeper latency runq             how long threads waited for a CPU
+  flamekeeper checklist --at 14:05     vmstat, iostat, top ... as they were then
   flamekeeper events exit --follow     processes as they end
   flamekeeper status                   health, losses, disk
 
@@ -36,6 +40,8 @@ Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
     runCommand,
     flameCommand,
     topCommand,
+    latencyCommand,
+    checklistCommand,
     eventsCommand,
     statusCommand,
     configCommand,

@@ -78,6 +78,13 @@ export interface OpenedModule {
   readonly opened: { readonly fd: number } | { readonly reason: NameReason };
 }
 
+export interface KernelSymbol {
+  readonly name: string;
+  readonly address: number;
+  readonly sizeBytes: number;
+  readonly isRegistered: boolean;
+}
+
 export interface FlushMessage {
   readonly kind: 'flush';
   readonly sequence: number;
@@ -91,6 +98,7 @@ export interface FlushMessage {
   readonly modules: readonly OpenedModule[];
   /** Ids that no sample fell into for long: what is kept of them can go. */
   readonly forgottenModules: readonly number[];
+  readonly kernelSymbols: readonly KernelSymbol[];
   /** For `status`: name -> value, the unit last in the name. */
   readonly daemon: Readonly<Record<string, string | number>>;
 }

@@ -120,7 +120,12 @@ function mergeImage(registry: Registry, image: Incarnation, snapshot: ProcSnapsh
     start: m.start,
     limit: m.limit,
     fileOffset: m.fileOffset,
-    module: registry.modules.intern(m),
+    module: registry.modules.intern({
+      path: m.path,
+      buildId: '',
+      device: m.device,
+      inode: m.inode,
+    }),
     addedNs: Math.min(image.startNs, snapshot.beginNs),
     removedNs: Infinity,
   }));

@@ -131,6 +131,8 @@ export class ProcessTable {
         return this.#applyMmap(event);
       case 'lost':
         return this.#applyLost(event);
+      case 'ksymbol':
+        return;
     }
   }
 

@@ -16,9 +16,10 @@ export const colourStyles = [
   ),
   ...shades.map((s) => `.k${s} { fill: hsl(29, 92%, ${58 + 6 * s}%); }`),
   ...shades.map((s) => `.u${s} { fill: hsl(0, 0%, ${76 + 5 * s}%); }`),
-  ...[...Array(diffSteps + 1).keys()].flatMap((step) => [
-    `.g${step} { fill: hsl(4, 88%, ${96 - 6.5 * step}%); }`,
-    `.s${step} { fill: hsl(215, 75%, ${96 - 6 * step}%); }`,
+  '.g0, .s0 { fill: hsl(0, 0%, 93%); }',
+  ...[...Array(diffSteps).keys()].flatMap((step) => [
+    `.g${step + 1} { fill: hsl(4, 88%, ${91 - 6.5 * step}%); }`,
+    `.s${step + 1} { fill: hsl(215, 75%, ${91 - 6 * step}%); }`,
   ]),
   '.comm { fill: hsl(38, 35%, 87%); }',
   '.cut { fill: hsl(210, 12%, 68%); }',

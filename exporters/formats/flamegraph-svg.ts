@@ -39,16 +39,9 @@ export interface FlamegraphOptions {
   readonly minWidthPx?: number;
   /** Marks stacks that end early with a frame of their own, right below the comm; default false. */
   readonly showCuts?: boolean;
-  /** Colours frames by what they differ from this profile. Widths stay the picture's own; frames
-   *  of `before` alone are not drawn. */
-  readonly before?: Before;
-}
-
-export interface Before {
-  readonly profile: Profile;
-  /** Its values times this are what to expect of the picture's profile when nothing changed: the
-   *  ratio of the times that both cover. */
-  readonly scale: number;
+  /** Colours frames by what they differ from this profile, whose values are to be scaled to the
+   *  same time. Widths stay the picture's own; frames of `before` alone are not drawn. */
+  readonly before?: Profile;
 }
 
 /** A profile without samples gives a picture that says so. */
@@ -61,7 +54,7 @@ export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): str
     showCuts,
     frameOf,
     commFrameOf,
-    ...(before && { before: before.profile }),
+    ...(before && { before }),
   });
   const graph = layOut(tree, { widthPx: widthPx - 2 * marginPx, minWidthPx });
   const total = tree.total[0]!;
@@ -72,7 +65,7 @@ export function flamegraphSvg(profile: Profile, options: FlamegraphOptions): str
   const topPx = detailsY + 7;
   const bodyPx = total > 0 ? graph.rows.length * rowPx : 3 * rowPx;
   const heightPx = topPx + bodyPx + marginPx;
-  const place = { widthPx, topPx, scaleBefore: before?.scale ?? 1 };
+  const place = { widthPx, topPx };
   const body = total > 0 ? drawGraph(tree, graph, { ...place, valueType }) : drawNothing(place);
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${heightPx}"`,
@@ -172,7 +165,6 @@ function drawHeader(title: string, lines: readonly string[], widthPx: number): s
 interface Place {
   readonly widthPx: number;
   readonly topPx: number;
-  readonly scaleBefore: number;
 }
 
 function drawNothing({ topPx }: Place): string[] {
@@ -182,7 +174,7 @@ function drawNothing({ topPx }: Place): string[] {
 function drawGraph(
   tree: FrameTree,
   { rows, starts }: Layout,
-  { widthPx, topPx, scaleBefore, valueType }: Place & { valueType: ValueType },
+  { widthPx, topPx, valueType }: Place & { valueType: ValueType },
 ): string[] {
   const total = tree.total[0]!;
   const graphPx = widthPx - 2 * marginPx;
@@ -198,7 +190,7 @@ function drawGraph(
       const frame = node === 0 ? rootFrame : tree.frames[tree.nodeFrames[node]!]!;
       const value = tree.total[node]!;
       const framePx = (value / total) * graphPx;
-      const before = tree.totalBefore && tree.totalBefore[node]! * scaleBefore;
+      const before = tree.totalBefore?.[node];
       const fill = before === undefined ? colourClass(frame) : diffColourClass(value, before);
       const colour = fill + (framePx >= borderFromPx ? ' b' : '');
       const percent = ((100 * value) / total).toFixed(2);

@@ -5,10 +5,14 @@ import type { HeatAxes, HeatMap } from './heat-map.js';
 import { colourAt, heatOf, mostOf, ramps } from './heat-map.js';
 import { escapeXml, groupDigits, wrapText } from './text.js';
 
-export interface HeatSvgOptions {
+export interface TitledMap {
   readonly title: string;
   /** Range and completeness; wrapped to the width, line ends are kept. */
   readonly subtitle: string;
+  readonly map: HeatMap;
+}
+
+export interface HeatSvgOptions {
   readonly axes: HeatAxes;
   /** At least 300; default 1200. */
   readonly widthPx?: number;
@@ -18,30 +22,52 @@ const marginPx = 10;
 const labelsPx = 80;
 const charPx = 6.65;
 const linePx = 15;
-const titlePx = 34;
+const titlePx = 24;
 const rowPx = 14;
 const legendSteps = 32;
 
-/** A map without rows gives a picture that says so. */
-export function heatMapSvg(map: HeatMap, options: HeatSvgOptions): string {
-  const { title, subtitle, axes, widthPx = 1200 } = options;
-  const lines = wrapText(subtitle, Math.floor((widthPx - 2 * marginPx) / charPx));
-  const topPx = titlePx + lines.length * linePx + 10;
-  const heightPx = topPx + Math.max(map.rows.length, 2) * rowPx + 3 * linePx + marginPx;
-  const place = { leftPx: marginPx + labelsPx, topPx, widthPx: widthPx - 2 * marginPx - labelsPx };
+/** Maps one under the other; one without rows says that nothing was seen. */
+export function heatMapSvg(maps: readonly TitledMap[], options: HeatSvgOptions): string {
+  const { axes, widthPx = 1200 } = options;
+  const body: string[] = [];
+  let topPx = marginPx;
+  for (const titled of maps) {
+    const { lines, heightPx } = drawMap(titled, { axes, widthPx, topPx });
+    body.push(...lines);
+    topPx += heightPx;
+  }
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${heightPx}"`,
-    ` viewBox="0 0 ${widthPx} ${heightPx}" role="img">\n<style>${styles}</style>\n`,
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${widthPx}" height="${topPx}"`,
+    ` viewBox="0 0 ${widthPx} ${topPx}" role="img">\n<style>${styles}</style>\n`,
     `<rect class="paper" width="100%" height="100%"/>\n`,
-    `<text class="title" x="${marginPx}" y="24">${escapeXml(title)}</text>\n`,
-    ...lines.map((line, i) => {
-      return `<text x="${marginPx}" y="${titlePx + 8 + i * linePx}">${escapeXml(line)}</text>\n`;
-    }),
-    ...(map.rows.length === 0 || map.columns === 0
-      ? [`<text x="${marginPx}" y="${topPx + 2 * rowPx}">Nothing was seen.</text>\n`]
-      : [...drawCells(map, axes, place), ...drawAxes(map, axes, place), drawLegend(map, place)]),
+    ...body,
     '</svg>\n',
   ].join('');
+}
+
+function drawMap(
+  { title, subtitle, map }: TitledMap,
+  { axes, widthPx, topPx }: { axes: HeatAxes; widthPx: number; topPx: number },
+): { lines: string[]; heightPx: number } {
+  const texts = subtitle === '' ? [] : wrapText(subtitle, Math.floor((widthPx - 2 * marginPx) / charPx));
+  const lines: string[] = [];
+  let y = topPx;
+  if (title !== '') {
+    lines.push(`<text class="title" x="${marginPx}" y="${y + 14}">${escapeXml(title)}</text>\n`);
+    y += titlePx;
+  }
+  for (const text of texts) {
+    lines.push(`<text x="${marginPx}" y="${y + 10}">${escapeXml(text)}</text>\n`);
+    y += linePx;
+  }
+  y += rowPx / 2;
+  const place = { leftPx: marginPx + labelsPx, topPx: y, widthPx: widthPx - 2 * marginPx - labelsPx };
+  if (map.rows.length === 0 || map.columns === 0) {
+    lines.push(`<text x="${marginPx}" y="${y + rowPx}">Nothing was seen.</text>\n`);
+    return { lines, heightPx: y + 2 * rowPx + marginPx - topPx };
+  }
+  lines.push(...drawCells(map, axes, place), ...drawAxes(map, axes, place), drawLegend(map, place));
+  return { lines, heightPx: y + map.rows.length * rowPx + 3 * linePx + marginPx - topPx };
 }
 
 const styles = `
@@ -52,6 +78,7 @@ text { font: 11px "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #111; wh
 .paper { fill: #fff; }
 .missing { fill: #e4e4e4; }
 .grid { stroke: #ddd; stroke-width: 1px; }
+.cell, .missing { shape-rendering: crispEdges; }
 .cell:hover { stroke: #111; stroke-width: 1px; }
 `;
 

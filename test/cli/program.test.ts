@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { buildProgram, forEachCommand, reportOf } from '../../cli/program.js';
 import { OperatingError } from '../../storage/model/errors.js';
+import { wordsOf } from '../support/words.js';
 
 const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'flamekeeper-cli-'));
@@ -64,7 +65,7 @@ test('examples in help are lines that the parser takes', () => {
       forEachCommand(program, (leaf) => {
         if (leaf.commands.length === 0) leaf.action(() => undefined);
       });
-      assert.doesNotThrow(() => program.parse(line!.split(' '), { from: 'user' }), line);
+      assert.doesNotThrow(() => program.parse(wordsOf(line!), { from: 'user' }), line);
     }
   }
 });

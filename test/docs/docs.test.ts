@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { buildProgram, forEachCommand } from '../../cli/program.js';
 import { operatingErrors } from '../../storage/model/errors.js';
 import { streamsPage } from '../../storage/model/host-streams.js';
+import { wordsOf } from '../support/words.js';
 
 const documents = ['README.md', 'docs/errors.md', 'docs/requirements.md', 'CHANGELOG.md'];
 
@@ -38,7 +39,7 @@ test('commands in the README are ones that the parser takes', () => {
     forEachCommand(program, (command) => {
       if (command.commands.length === 0) command.action(() => undefined);
     });
-    assert.doesNotThrow(() => program.parse(line!.split(' '), { from: 'user' }), line);
+    assert.doesNotThrow(() => program.parse(wordsOf(line!), { from: 'user' }), line);
   }
 });
 

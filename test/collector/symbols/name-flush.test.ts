@@ -83,6 +83,7 @@ function flushOf(stacks: StackTable, rows: readonly { user: number; kernel: numb
     metrics: [],
     modules: [],
     forgottenModules: [],
+    kernelSymbols: [],
     daemon: {},
   };
 }
