@@ -92,7 +92,7 @@ async function besidePerf(): Promise<void> {
   await sleep(seconds * 1000);
   await daemon.stop();
   const unixMinusMonoNs = BigInt(Date.now()) * 1_000_000n - process.hrtime.bigint();
-  // It ends with its command: asked to stop by a signal it has left broken files.
+  // It ends with its command.
   perf.stdin!.end();
   await ended(perf);
   await Promise.all(spinners.map((child) => ended(child, 'SIGKILL')));

@@ -60,7 +60,6 @@ class Back {
   flush(message: FlushMessage): void {
     const startedMs = performance.now();
     this.#daemon = message.daemon;
-    for (const symbol of message.kernelSymbols) this.#symbolizer.applyKernelSymbol(symbol);
     // One that is opened again may still be known: the message that told
     // to forget it may not have come.
     for (const id of message.forgottenModules) this.#symbolizer.removeModule(id);

@@ -196,7 +196,6 @@ export class Front {
     }
     const events = this.#takeEvents(streams, flipKtimeNs);
     const metrics = this.#metrics.take(streams, { naming: this.#naming, samples, span });
-    const kernelSymbols = this.#processes.takeKernelSymbols();
     const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 
     this.#processes.expire(flipKtimeNs - KEEP_ENDED_NS);
@@ -211,7 +210,6 @@ export class Front {
       events: [...events, ...metrics.events],
       metrics: metrics.rows,
       ...files,
-      kernelSymbols,
     };
   }
 

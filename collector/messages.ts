@@ -78,13 +78,6 @@ export interface OpenedModule {
   readonly opened: { readonly fd: number } | { readonly reason: NameReason };
 }
 
-export interface KernelSymbol {
-  readonly name: string;
-  readonly address: number;
-  readonly sizeBytes: number;
-  readonly isRegistered: boolean;
-}
-
 export interface FlushMessage {
   readonly kind: 'flush';
   readonly sequence: number;
@@ -98,7 +91,6 @@ export interface FlushMessage {
   readonly modules: readonly OpenedModule[];
   /** Ids that no sample fell into for long: what is kept of them can go. */
   readonly forgottenModules: readonly number[];
-  readonly kernelSymbols: readonly KernelSymbol[];
   /** For `status`: name -> value, the unit last in the name. */
   readonly daemon: Readonly<Record<string, string | number>>;
 }

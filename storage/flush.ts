@@ -12,6 +12,7 @@ import type { CommitResult, EventColumns, FlushSpan, FlushWriter } from './model
 import { bucketOf, bucketStartUnixNs, headerOf } from './segment/bucket.js';
 import type { Dictionary } from './segment/dictionary.js';
 import { maxKeys, unfitKey } from './segment/keyed.js';
+import { maxGauge } from './segment/live-points.js';
 import type { Live } from './segment/live.js';
 import { addCounters, countUnfit, newLive } from './segment/live.js';
 
@@ -95,7 +96,7 @@ export class Flush implements FlushWriter {
     const live = this.#live(stream);
     assert(live.kind === 'gauge', 'gauges go to a stream of gauges');
     const rounded = decimals === undefined ? value : Number(value.toFixed(decimals));
-    if (!Number.isFinite(rounded)) this.#tally(stream).badValues++;
+    if (!(Math.abs(rounded) <= maxGauge)) this.#tally(stream).badValues++;
     else if (!live.add(key, rounded)) this.#tally(stream).unfit++;
   }
 

@@ -2,16 +2,12 @@
 // what was there before and after losses, cgroup paths and user names beside. (front)
 
 import { OperatingError } from '../../storage/model/errors.js';
-import type { KernelSymbol } from '../messages.js';
 import { CgroupPaths, cgroupHierarchies } from '../process/cgroups.js';
 import { readProcesses } from '../process/proc-files.js';
 import { SidebandRings } from '../process/sideband-rings.js';
 import { ProcessTable } from '../process/table.js';
 import { UserNames } from '../process/users.js';
 import { clockOffsets } from '../../ffi/libc.js';
-
-/** Kernel symbols told to the back at once; a storm of BPF programs beyond it goes unnamed. */
-const MAX_KERNEL_SYMBOLS = 10_000;
 
 export class HostProcesses {
   readonly table: ProcessTable;
@@ -23,7 +19,6 @@ export class HostProcesses {
   readonly #note: (text: string) => void;
   readonly #stop = new AbortController();
   #isReading = false;
-  #kernelSymbols: KernelSymbol[] = [];
 
   private constructor(rings: SidebandRings, table: ProcessTable, note: (text: string) => void) {
     const { ids, mounts } = cgroupHierarchies();
@@ -52,7 +47,6 @@ export class HostProcesses {
       const message = `cannot follow the processes of CPU ${cpu}: perf_event_open: ${opened.errno}`;
       throw new OperatingError(isRefused ? 'no-privilege' : 'kernel-unsupported', message);
     }
-    for (const flag of rings.missing) note(`this kernel's side-band events have no ${flag}`);
     return processes;
   }
 
@@ -76,18 +70,9 @@ export class HostProcesses {
    *  past: rings are merged by time. */
   read(horizonKtimeNs: bigint): void {
     const horizonNs = this.table.tableNs(horizonKtimeNs);
-    for (const event of this.#rings.read(horizonNs)) {
-      if (event.kind !== 'ksymbol') this.table.apply(event);
-      else if (this.#kernelSymbols.length < MAX_KERNEL_SYMBOLS) this.#kernelSymbols.push(event);
-    }
+    for (const event of this.#rings.read(horizonNs)) this.table.apply(event);
     this.table.advance(horizonNs);
     void this.#resync();
-  }
-
-  takeKernelSymbols(): readonly KernelSymbol[] {
-    const symbols = this.#kernelSymbols;
-    this.#kernelSymbols = [];
-    return symbols;
   }
 
   /** Forgets what ended before, and looks for cgroups and users that turned up unknown. */

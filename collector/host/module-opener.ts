@@ -1,7 +1,7 @@
 // Opens the files that samples fell into, once each, inside the root of a process that maps them.
 // Opening is asynchronous: a slow disk delays the flush's message, never the front. (front)
 
-import { fstatSync } from 'node:fs';
+import { fstatSync, statfsSync } from 'node:fs';
 import { closeFd } from '../../ffi/libc.js';
 import { openInRoot } from '../../ffi/open-in-root.js';
 import type { NameReason } from '../../storage/model/frame.js';
@@ -19,6 +19,8 @@ export interface SeenModule {
 const MAX_KNOWN = 4096;
 /** A flush waits so long for slow disks; what opens later goes with the next one. */
 const PATIENCE_MS = 2_000;
+/** f_type of overlayfs, linux/magic.h: mappings may name the inode of the layer below. */
+const OVERLAYFS_MAGIC = 0x794c7630;
 
 export class ModuleOpener {
   /** Ids, the most recently sampled last. */
@@ -78,11 +80,16 @@ async function openModule(module: ModuleRef, tgid: number): Promise<OpenedModule
     result = await openInRoot('/', path);
   }
   if ('errno' in result) return { reason: reasonOf(result.errno) };
-  if (module.inode !== 0n && fstatSync(result.fd, { bigint: true }).ino !== module.inode) {
+  if (isOther(result.fd, module.inode)) {
     closeFd(result.fd);
     return { reason: 'file-changed' };
   }
   return { fd: result.fd };
+}
+
+function isOther(fd: number, inode: bigint): boolean {
+  if (inode === 0n || fstatSync(fd, { bigint: true }).ino === inode) return false;
+  return statfsSync(`/proc/self/fd/${fd}`).type !== OVERLAYFS_MAGIC;
 }
 
 function reasonOf(errno: string): NameReason {

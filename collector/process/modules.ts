@@ -1,6 +1,5 @@
-// The files behind mappings, each once. A side-band record names a file by path and build id, or
-// where the kernel gave none by device and inode; /proc/PID/maps always by device and inode. One
-// file may so have two entries: whoever reads the file learns its build id and merges them.
+// The files behind mappings, each once, as side-band records and /proc/PID/maps name them: by path,
+// device and inode. Its build id is learned by whoever reads the file.
 
 import type { Module } from '../../storage/model/frame.js';
 
@@ -11,11 +10,10 @@ export type ModuleKind = 'file' | 'vdso' | 'anonymous' | 'other';
 export interface ModuleRef {
   /** Counts up from 0, one per distinct file, never used again. */
   readonly id: number;
-  /** buildId is '' where only the file itself can tell it. */
+  /** buildId is '': only the file itself can tell it. */
   readonly module: Module;
-  /** `major:minor`; '' where the build id stands for it. */
+  /** `major:minor`. */
   readonly device: string;
-  /** 0 where the build id stands for it. */
   readonly inode: bigint;
   readonly kind: ModuleKind;
   /** It was unlinked when it was seen: its path may name another file by now. */
@@ -26,7 +24,6 @@ export interface ModuleRef {
 export interface FileIdentity {
   /** As written by the kernel, with its " (deleted)" suffix if there is one. */
   readonly path: string;
-  readonly buildId: string;
   readonly device: string;
   readonly inode: bigint;
 }
@@ -53,7 +50,7 @@ export class ModuleTable {
 
   constructor(limit: number) {
     this.#limit = limit;
-    const nothing = { path: '', buildId: '', device: '', inode: 0n };
+    const nothing = { path: '', device: '', inode: 0n };
     this.#overflow = this.#make(nothing, 'other');
     this.#anonymous = this.#make(nothing, 'anonymous');
   }
@@ -94,7 +91,7 @@ export class ModuleTable {
   #make(file: FileIdentity, kind: ModuleKind): ModuleRef {
     const path = withoutSuffix(file.path);
     const name = path.slice(path.startsWith('/') ? path.lastIndexOf('/') + 1 : 0);
-    const module = { name, path, buildId: file.buildId };
+    const module = { name, path, buildId: '' };
     const isDeleted = path !== file.path;
     return { id: this.#nextId++, module, device: file.device, inode: file.inode, kind, isDeleted };
   }
@@ -102,8 +99,7 @@ export class ModuleTable {
 
 function isSameFile(module: ModuleRef, file: FileIdentity): boolean {
   if (module.kind === 'vdso') return true;
-  const isSameInode = module.device === file.device && module.inode === file.inode;
-  return isSameInode && module.module.buildId === file.buildId;
+  return module.device === file.device && module.inode === file.inode;
 }
 
 function kindOf(writtenPath: string): ModuleKind {

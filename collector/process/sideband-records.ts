@@ -5,14 +5,12 @@
 //   header 8 | body ............................... | u64 time
 //   COMM     | tgid tid | comm\0
 //   FORK EXIT| tgid ptgid tid ptid | u64 time
-//   MMAP2    | tgid tid | addr len pgoff | maj min ino gen, or build id | prot flags | path\0
-//   KSYMBOL  | addr | u32 len | u16 type flags | name\0, its time behind it, not at the end
+//   MMAP2    | tgid tid | addr len pgoff | maj min ino gen | prot flags | path\0
 //   LOST     | u64 id | u64 lost
 
 import type { FileIdentity } from './modules.js';
 
-export type SidebandEvent =
-  ForkEvent | ExitEvent | CommEvent | MmapEvent | KsymbolEvent | LostEvent;
+export type SidebandEvent = ForkEvent | ExitEvent | CommEvent | MmapEvent | LostEvent;
 
 /** **Units**: ns of CLOCK_MONOTONIC relative to the parser's base. A new thread has its parent's
  *  tgid; parentTgid is 0 when the parent is of another pid namespace. */
@@ -42,7 +40,7 @@ export interface CommEvent {
   readonly isExec: boolean;
 }
 
-/** An executable mapping. Either the build id is known, or device (`major:minor`) and inode are. */
+/** An executable mapping; device is `major:minor`. */
 export interface MmapEvent extends FileIdentity {
   readonly kind: 'mmap';
   readonly ns: number;
@@ -51,16 +49,6 @@ export interface MmapEvent extends FileIdentity {
   readonly start: number;
   readonly limit: number;
   readonly fileOffset: number;
-}
-
-/** Kernel code that came or went: a BPF program, a trampoline. `address` is signed. */
-export interface KsymbolEvent {
-  readonly kind: 'ksymbol';
-  readonly ns: number;
-  readonly address: number;
-  readonly sizeBytes: number;
-  readonly isRegistered: boolean;
-  readonly name: string;
 }
 
 /** The ring was full. */
@@ -75,17 +63,11 @@ const RECORD_COMM = 3;
 const RECORD_EXIT = 4;
 const RECORD_FORK = 7;
 const RECORD_MMAP2 = 10;
-const RECORD_KSYMBOL = 17;
 const MISC_COMM_EXEC = 1 << 13;
 const MISC_MMAP_DATA = 1 << 13;
-const MISC_MMAP_BUILD_ID = 1 << 14;
-const KSYMBOL_UNREGISTER = 1;
-/** Offset in its body. */
-const KSYMBOL_NAME = 16;
 const PROT_EXEC = 4;
 const HEADER = 8;
 const TIME = 8;
-const MAX_BUILD_ID = 20;
 const TWO32 = 2 ** 32;
 
 export interface RecordPlace {
@@ -115,17 +97,10 @@ export class SidebandParser {
     if (minimum === undefined) return undefined;
     if (size < minimum || offset < 0 || offset + size > view.byteLength) return this.#reject();
     const body = offset + HEADER;
-    const last = offset + size - TIME;
-    const end = type === RECORD_KSYMBOL ? endOfName(view, body + KSYMBOL_NAME, last) : last;
+    const end = offset + size - TIME;
     const ns = this.#timeAt(view, end);
-    switch (type) {
-      case RECORD_LOST:
-        return { kind: 'lost', ns, count: unsignedAt(view, body + 8) };
-      case RECORD_KSYMBOL:
-        return ksymbol(view, body, end, ns);
-      default:
-        return this.#processRecord(view, { body, end, type, misc, ns });
-    }
+    if (type === RECORD_LOST) return { kind: 'lost', ns, count: unsignedAt(view, body + 8) };
+    return this.#processRecord(view, { body, end, type, misc, ns });
   }
 
   #processRecord(
@@ -159,13 +134,11 @@ export class SidebandParser {
     const fileOffset = unsignedAt(view, body + 24);
     const isPlausible = limit > start && [start, limit, fileOffset].every(Number.isSafeInteger);
     if (!isPlausible) return this.#reject();
-    const { buildId, device, inode } = fileIdentity(
-      view,
-      body + 32,
-      (misc & MISC_MMAP_BUILD_ID) !== 0,
-    );
+    // Another listener's flag may say that there is a build id: there is none for us.
+    const device = `${view.getUint32(body + 32, true)}:${view.getUint32(body + 36, true)}`;
+    const inode = view.getBigUint64(body + 40, true);
     const path = textAt(view, body + 64, end);
-    return { kind: 'mmap', ns, tgid, tid, start, limit, fileOffset, path, buildId, device, inode };
+    return { kind: 'mmap', ns, tgid, tid, start, limit, fileOffset, path, device, inode };
   }
 
   #timeAt(view: DataView, at: number): number {
@@ -183,7 +156,6 @@ export class SidebandParser {
 function minimumSize(type: number): number | undefined {
   switch (type) {
     case RECORD_LOST:
-    case RECORD_KSYMBOL:
       return HEADER + 16 + TIME;
     case RECORD_COMM:
       return HEADER + 8 + TIME;
@@ -195,35 +167,6 @@ function minimumSize(type: number): number | undefined {
     default:
       return undefined;
   }
-}
-
-function ksymbol(view: DataView, body: number, end: number, ns: number): KsymbolEvent {
-  return {
-    kind: 'ksymbol',
-    ns,
-    address: signedAt(view, body),
-    sizeBytes: view.getUint32(body + 8, true),
-    isRegistered: (view.getUint16(body + 14, true) & KSYMBOL_UNREGISTER) === 0,
-    name: textAt(view, body + KSYMBOL_NAME, end),
-  };
-}
-
-/** Where the time stands: the kernel makes a KSYMBOL record 8 bytes longer for each further listener,
- *  and leaves in them what lay there (perf_event_ksymbol_output does not restore the header's size). */
-function endOfName(view: DataView, name: number, last: number): number {
-  let end = name;
-  while (end < last && view.getUint8(end) !== 0) end++;
-  return Math.min(name + Math.ceil((end + 1 - name) / 8) * 8, last);
-}
-
-function fileIdentity(view: DataView, at: number, hasBuildId: boolean): Omit<FileIdentity, 'path'> {
-  if (hasBuildId) {
-    const length = Math.min(view.getUint8(at), MAX_BUILD_ID);
-    const buildId = Buffer.from(view.buffer, view.byteOffset + at + 4, length).toString('hex');
-    return { buildId, device: '', inode: 0n };
-  }
-  const device = `${view.getUint32(at, true)}:${view.getUint32(at + 4, true)}`;
-  return { buildId: '', device, inode: view.getBigUint64(at + 8, true) };
 }
 
 /** Exact for canonical addresses. */

@@ -1,6 +1,10 @@
 // One dummy perf event and ring per CPU that tell of forks, execs, exits, names and executable
-// mappings of the whole host, and of kernel symbols that come and go. Source:
-// perf_event_open(2), sample_id_all.
+// mappings of the whole host. Source: perf_event_open(2), sample_id_all.
+//
+// Two more could be asked for, build ids of mappings and kernel symbols, and are not: the kernel writes
+// a record for one listener after the other into the same header, and leaves in it the build id's flag
+// (perf_event_mmap_output), or the longer size of a KSYMBOL record (perf_event_ksymbol_output). A
+// `perf record` that listens beside us would get a file that `perf script` refuses.
 
 import { closeFd } from '../../ffi/libc.js';
 import { openPerfEvent, perfType, sampleBit, softwareEvent } from '../../ffi/perf-event.js';
@@ -24,8 +28,6 @@ const BATCH_RECORDS = 128;
 const MAX_BATCHES = 256;
 
 const flags: readonly PerfFlag[] = ['mmap', 'mmap2', 'comm', 'commExec', 'task', 'sampleIdAll'];
-/** In the order in which they are given up where the kernel does not know them (5.12, 5.1). */
-const optionalFlags: readonly PerfFlag[] = ['buildId', 'ksymbol'];
 
 interface CpuRing {
   readonly fd: number;
@@ -37,16 +39,10 @@ export class SidebandRings {
   readonly #parser: SidebandParser;
   readonly #merger = new EventMerger();
   readonly #cpus = new Map<number, CpuRing>();
-  #optional = optionalFlags;
 
   constructor(options: { readonly baseKtimeNs: bigint; readonly cpuCount: number }) {
     this.#pages = options.cpuCount < SMALL_HOST_CPUS ? PAGES_SMALL_HOST : PAGES;
     this.#parser = new SidebandParser(options.baseKtimeNs);
-  }
-
-  /** What this kernel cannot tell, of `buildId` and `ksymbol`. */
-  get missing(): readonly string[] {
-    return optionalFlags.filter((flag) => !this.#optional.includes(flag));
   }
 
   /** Events that came after others of a later time had been given out. */
@@ -64,7 +60,7 @@ export class SidebandRings {
   addCpu(cpu: number): { readonly fd: number } | { readonly errno: string } {
     const known = this.#cpus.get(cpu);
     if (known !== undefined) return { fd: known.fd };
-    const opened = this.#open(cpu);
+    const opened = openPerfEvent(this.#attr(), { cpu });
     if ('errno' in opened) return opened;
     try {
       this.#cpus.set(cpu, { fd: opened.fd, ring: new PerfRing(opened.fd, this.#pages) });
@@ -109,22 +105,12 @@ export class SidebandRings {
     for (const cpu of this.#cpus.keys()) this.removeCpu(cpu);
   }
 
-  #open(cpu: number): ReturnType<typeof openPerfEvent> {
-    for (;;) {
-      const opened = openPerfEvent(this.#attr(), { cpu });
-      const mayLackFlag =
-        'errno' in opened && opened.errno === 'EINVAL' && this.#optional.length > 0;
-      if (!mayLackFlag) return opened;
-      this.#optional = this.#optional.slice(1);
-    }
-  }
-
   #attr(): PerfEventAttr {
     return {
       type: perfType.software,
       config: softwareEvent.dummy,
       sampleType: sampleBit.time,
-      flags: [...flags, ...this.#optional],
+      flags,
       clockId: CLOCK_MONOTONIC,
       wakeupBytes: (this.#pages * PAGE_BYTES) / 4,
     };

@@ -120,12 +120,7 @@ function mergeImage(registry: Registry, image: Incarnation, snapshot: ProcSnapsh
     start: m.start,
     limit: m.limit,
     fileOffset: m.fileOffset,
-    module: registry.modules.intern({
-      path: m.path,
-      buildId: '',
-      device: m.device,
-      inode: m.inode,
-    }),
+    module: registry.modules.intern(m),
     addedNs: Math.min(image.startNs, snapshot.beginNs),
     removedNs: Infinity,
   }));

@@ -131,8 +131,6 @@ export class ProcessTable {
         return this.#applyMmap(event);
       case 'lost':
         return this.#applyLost(event);
-      case 'ksymbol':
-        return;
     }
   }
 

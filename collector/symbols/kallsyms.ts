@@ -92,11 +92,6 @@ export class KernelTable {
     return this.#moduleNames[this.#modules[index]!]!;
   }
 
-  hasStartWithin(from: number, to: number): boolean {
-    const index = this.#before(to - 1);
-    return index >= 0 && this.start(index) >= from && this.#names[index] !== hole;
-  }
-
   /** The last entry that is not above the address, or -1. */
   #before(address: number): number {
     return lastAtOrBelow(this.#starts, this.count, address - this.#base);

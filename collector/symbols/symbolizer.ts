@@ -4,7 +4,6 @@
 import { assert } from '../../storage/model/errors.js';
 import type { FunctionInfo, Module, NameReason } from '../../storage/model/frame.js';
 import { closeFile } from './file-reader.js';
-import type { KernelSymbolEvent } from './kernel-symbols.js';
 import { KernelSymbols } from './kernel-symbols.js';
 import type { Opened } from './module-image.js';
 import { ModuleImage } from './module-image.js';
@@ -131,11 +130,6 @@ export class Symbolizer {
   /** The function at a kernel address: signed, exact for canonical ones. */
   kernel(address: number): FunctionInfo {
     return this.#kernel.at(address);
-  }
-
-  /** From a KSYMBOL record of perf, in the order in which they happened. */
-  applyKernelSymbol(event: KernelSymbolEvent): void {
-    this.#kernel.apply(event);
   }
 
   /** Kernel modules came or went: their symbols are read again at the next look-up. */

@@ -1,10 +1,11 @@
 // The histograms of one stream in one bucket, by key, and their blob.
 //
-//   header | a key: key - previous - 1 | a key: slots | a slot: slot - previous - 1
-//          | a slot: count - 1 | a key: count - its slots' | a key: sum of delays - estimate
+//   header | a key: key - previous - 1 | a key: slots from its lowest to its highest, 0 for none
+//          | a key that has some: lowest slot | a slot of those: count - previous slot's
+//          | a key: count - its slots' | a key: sum of delays - estimate by its slots
 //
-// Rows are sorted by key, and each key's slots ascend; the one before its first is the one before
-// the first of all. The estimate takes each delay for the longest of its slot.
+// Rows are sorted by key. Neighbouring slots hold like counts, so that their differences compress
+// better than slots and counts; the estimate takes each delay for the middle of its slot.
 
 import type { Histogram } from '../model/histogram.js';
 import { firstSlot, HistogramSum, lastSlot, slotLimitsNs } from '../model/histogram.js';
@@ -16,7 +17,10 @@ import { decodeEnvelope, encodeEnvelope } from './envelope.js';
 import { capped, decodeKeys, encodeKeys, expectEnds } from './keyed.js';
 import { hasRoom, openStream, sortedKeys } from './keyed.js';
 
-const limitsNs = Float64Array.from(slotLimitsNs, Number);
+/** Whole ns in the middle of each slot. */
+const middlesNs = Float64Array.from(slotLimitsNs, (limitNs, i) =>
+  Number((limitNs + (slotLimitsNs[i - 1] ?? 0n)) / 2n),
+);
 
 export class LiveHistograms {
   readonly kind = 'histogram';
@@ -65,25 +69,29 @@ export class LiveHistograms {
 
   encode(): Buffer {
     const keys = sortedKeys(this.#sums);
-    const lengths = new ByteWriter(keys.length + 16);
-    const slots = new ByteWriter(32 * keys.length + 16);
-    const counts = new ByteWriter(32 * keys.length + 16);
+    const spans = new ByteWriter(keys.length + 16);
+    const lowest = new ByteWriter(2 * keys.length + 16);
+    const counts = new ByteWriter(64 * keys.length + 16);
     const restCounts = new ByteWriter(keys.length + 16);
     const restSums = new ByteWriter(4 * keys.length + 16);
     for (const key of keys) {
       const histogram = this.#sums.get(key)!.histogram();
-      let previous = firstSlot - 1;
-      for (let i = 0; i < histogram.slots.length; i++) {
-        slots.unsigned(histogram.slots[i]! - previous - 1);
-        counts.unsigned(capped(histogram.counts[i]!) - 1);
-        previous = histogram.slots[i]!;
+      const { slots } = histogram;
+      const slotCounts = histogram.counts.map(capped);
+      const [low = 0, high = -1] = [slots[0], slots[slots.length - 1]];
+      spans.unsigned(high - low + 1);
+      if (slots.length > 0) lowest.unsigned(low - firstSlot);
+      let previous = 0;
+      for (let slot = low, i = 0; slot <= high; slot++) {
+        const count = slots[i] === slot ? slotCounts[i++]! : 0;
+        counts.signed(count - previous);
+        previous = count;
       }
-      lengths.unsigned(histogram.slots.length);
-      const estimate = estimateOf(histogram.slots, histogram.counts);
+      const estimate = estimateOf(slots, slotCounts);
       restCounts.signed(capped(histogram.count) - estimate.count);
       restSums.signed(capped(histogram.sumNs) - estimate.sumNs);
     }
-    const parts = [lengths, slots, counts, restCounts, restSums].map((part) => part.finish());
+    const parts = [spans, lowest, counts, restCounts, restSums].map((part) => part.finish());
     return encodeEnvelope([encodeHeader(this.header), encodeKeys(keys), ...parts]);
   }
 }
@@ -96,7 +104,7 @@ export interface HistogramRows {
 }
 
 /** Rows of a blob; undefined when it is broken. **Limits**: slots that exist, keys below 2^24; a
- *  slot takes two bytes or more. */
+ *  slot takes a byte or more. */
 export function decodeHistograms(blob: Uint8Array): HistogramRows | undefined {
   const streams = decodeEnvelope(blob);
   return streams && decoding(() => decodeHistogramStreams(streams));
@@ -105,37 +113,46 @@ export function decodeHistograms(blob: Uint8Array): HistogramRows | undefined {
 function decodeHistogramStreams(streams: readonly Uint8Array[]): HistogramRows {
   const header = decodeHeader(streams[0]);
   const keys = decodeKeys(streams[1]);
-  const readers = [2, 3, 4, 5, 6].map((i) => openStream(streams[i]));
-  const [lengths, slotReader, countReader, restCounts, restSums] = readers as [
-    ByteReader,
-    ByteReader,
-    ByteReader,
-    ByteReader,
-    ByteReader,
-  ];
+  const spans = openStream(streams[2]);
+  const lowest = openStream(streams[3]);
+  const countReader = openStream(streams[4]);
+  const restCounts = openStream(streams[5]);
+  const restSums = openStream(streams[6]);
   const values = keys.map(() => {
-    const length = lengths.unsigned();
-    if (length > limitsNs.length) throw new BrokenBlob('a histogram has no more slots than exist');
-    const slots = new Int16Array(length);
-    const counts = new Float64Array(length);
-    let slot = firstSlot - 1;
-    for (let i = 0; i < length; i++) {
-      slot += slotReader.unsigned() + 1;
-      if (slot > lastSlot) throw new BrokenBlob('no such slot');
-      slots[i] = slot;
-      counts[i] = countReader.unsigned() + 1;
-    }
+    const span = spans.unsigned();
+    const low = span === 0 ? firstSlot : firstSlot + lowest.unsigned();
+    if (low + span - 1 > lastSlot) throw new BrokenBlob('no such slot');
+    const { slots, counts } = readSpan(countReader, low, span);
     const estimate = estimateOf(slots, counts);
     const count = restCounts.signed() + estimate.count;
     const sumNs = restSums.signed() + estimate.sumNs;
     if (!isCount(count) || !isCount(sumNs)) throw new BrokenBlob('no count below 2^53');
     return { slots, counts, count, sumNs };
   });
-  expectEnds(...readers);
+  expectEnds(spans, lowest, countReader, restCounts, restSums);
   return { header, keys, values };
 }
 
-/** The same on every machine: sums of whole numbers below 2^53, or 0. */
+/** The slots of [low, low + span) that hold something. */
+function readSpan(
+  reader: ByteReader,
+  low: number,
+  span: number,
+): { slots: Int16Array; counts: Float64Array } {
+  const slots = new Int16Array(span);
+  const counts = new Float64Array(span);
+  let [size, count] = [0, 0];
+  for (let i = 0; i < span; i++) {
+    count += reader.signed();
+    if (!isCount(count)) throw new BrokenBlob('no count below 2^53');
+    if (count === 0) continue;
+    slots[size] = low + i;
+    counts[size++] = count;
+  }
+  return { slots: slots.subarray(0, size), counts: counts.subarray(0, size) };
+}
+
+/** The same on every machine: sums of whole numbers, or 0 where they reach 2^53. */
 function estimateOf(
   slots: Int16Array,
   counts: Float64Array,
@@ -143,7 +160,7 @@ function estimateOf(
   let [count, sumNs] = [0, 0];
   for (let i = 0; i < slots.length; i++) {
     count += counts[i]!;
-    sumNs += counts[i]! * limitsNs[slots[i]! - firstSlot]!;
+    sumNs += counts[i]! * middlesNs[slots[i]! - firstSlot]!;
   }
   return { count: isCount(count) ? count : 0, sumNs: isCount(sumNs) ? sumNs : 0 };
 }

@@ -16,6 +16,8 @@ type PointKind = 'counter' | 'gauge';
 
 /** So many digits fit into any mantissa. */
 const maxDigits = 15;
+/** Larger ones may not be finite any more once rounded. */
+export const maxGauge = 1e300;
 
 export class LivePoints {
   readonly kind: PointKind;
@@ -122,13 +124,18 @@ function decodePointStreams(kind: PointKind, streams: readonly Uint8Array[]): Po
   return { header, keys, values };
 }
 
-/** A finite number as mantissa * 10^exponent: its shortest decimal, or that of 15 digits where the
- *  mantissa would be too long. Whole numbers keep exponent 0. */
+/** mantissa * 10^exponent: the shortest decimal, or that of 15 digits where the mantissa would be too
+ *  long. Whole numbers keep exponent 0. */
 function decimalOf(value: number): { mantissa: number; exponent: number } {
   if (Number.isSafeInteger(value)) return { mantissa: value, exponent: 0 };
-  const [digits = '', power] = value.toExponential().split('e');
+  const shortest = parseDecimal(value.toExponential());
+  return Number.isSafeInteger(shortest.mantissa)
+    ? shortest
+    : parseDecimal(value.toExponential(maxDigits - 1));
+}
+
+function parseDecimal(text: string): { mantissa: number; exponent: number } {
+  const [digits = '', power] = text.split('e');
   const [whole = '', fraction = ''] = digits.split('.');
-  const mantissa = Number(whole + fraction);
-  if (!Number.isSafeInteger(mantissa)) return decimalOf(Number(value.toPrecision(maxDigits)));
-  return { mantissa, exponent: Number(power) - fraction.length };
+  return { mantissa: Number(whole + fraction), exponent: Number(power) - fraction.length };
 }

@@ -2,9 +2,11 @@
 // are gone, and nothing of them stays behind.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { onlineCpus } from '../../collector/host/cpus.js';
@@ -96,4 +98,23 @@ test('the table holds the processes that /proc lists, and forgets the others', {
   assert.equal(difference, 0);
   table.expire(Infinity);
   assert.equal(table.counts.images, table.counts.liveProcesses, 'only live images are left');
+});
+
+test('perf record beside our rings writes a file that perf script reads', { skip }, async (t) => {
+  const cpus = onlineCpus();
+  const rings = new SidebandRings({ baseKtimeNs: process.hrtime.bigint(), cpuCount: cpus.length });
+  t.after(() => rings.close());
+  for (const cpu of cpus) rings.addCpu(cpu);
+  const folder = mkdtempSync(join(tmpdir(), 'flamekeeper-perf-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const file = join(folder, 'perf.data');
+  const perf = spawn('perf', ['record', '-a', '-q', '-o', file, '--', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] });
+  await sleep(500);
+  await spawnChildren();
+  perf.stdin.end();
+  const [code] = (await once(perf, 'close')) as [number];
+  assert.equal(code, 0);
+  const script = ['script', '-i', file, '--show-mmap-events', '-F', 'comm'];
+  const text = execFileSync('perf', script, { encoding: 'utf8', maxBuffer: 1 << 28 });
+  assert.match(text, /PERF_RECORD_MMAP2 .*\/bin\/true/);
 });

@@ -4,15 +4,18 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { FunctionInfo } from '../../storage/model/frame.js';
+import { lastSlot } from '../../storage/model/histogram.js';
 import { headerOf } from '../../storage/segment/bucket.js';
 import { ByteReader, ByteWriter } from '../../storage/segment/bytes.js';
 import { lostFunction } from '../../storage/segment/codecs.js';
 import { chunkKinds, Dictionary } from '../../storage/segment/dictionary.js';
 import { decodeEnvelope, encodeEnvelope } from '../../storage/segment/envelope.js';
 import { decodeEvents, LiveEvents } from '../../storage/segment/live-events.js';
+import { decodeHistograms, LiveHistograms } from '../../storage/segment/live-histograms.js';
+import { decodePoints, LivePoints } from '../../storage/segment/live-points.js';
 import { decodeSamples, forEachRow, LiveSamples } from '../../storage/segment/live-samples.js';
 import { seedRandomTests } from '../support/random.js';
-import { cpu, exec, execEvents, fn, noon, second, series } from './support.js';
+import { cpu, exec, execEvents, fn, histogramOf, noon, second, series } from './support.js';
 
 seedRandomTests('storage-blobs');
 
@@ -167,6 +170,7 @@ test('dictionary: functions, series and stacks come back from their chunks', () 
         }
         dictionary.seriesId(series('a', { cgroup: `/\0"${node}` }));
         dictionary.streams.idOf(cpu);
+        dictionary.keyId(0, [node, `"\0${node}`]);
         chunks.push(...dictionary.unsavedChunks());
         dictionary.markSaved();
       }
@@ -178,6 +182,7 @@ test('dictionary: functions, series and stacks come back from their chunks', () 
       );
       assert.deepEqual(loaded.series.items, dictionary.series.items);
       assert.deepEqual(loaded.streams.items, dictionary.streams.items);
+      assert.deepEqual(loaded.keys.items, dictionary.keys.items);
       assert.equal(loaded.trie.size, dictionary.trie.size);
       for (let id = 1; id < loaded.trie.size; id++) {
         const [parent, frame] = [loaded.trie.parents[id]!, loaded.trie.frames[id]!];
@@ -219,12 +224,15 @@ test('foreign bytes never throw', () => {
   const decoders = [
     (blob: Uint8Array) => decodeSamples(blob),
     (blob: Uint8Array) => decodeEvents(blob, exec.fields!),
-    ...[0, 1, 2, 5, 6].map(
+    decodeHistograms,
+    (blob: Uint8Array) => decodePoints('counter', blob),
+    (blob: Uint8Array) => decodePoints('gauge', blob),
+    ...[0, 1, 2, 4, 5, 6].map(
       (kind) => (data: Uint8Array) => Dictionary.load([{ kind, first: 1, n: 3, data }]),
     ),
   ];
   const streams = fc.array(fc.oneof(fc.uint8Array({ maxLength: 40 }), jsonBytes()), {
-    maxLength: 6,
+    maxLength: 8,
   });
   const blobs = fc.oneof(
     fc.uint8Array({ maxLength: 80 }),
@@ -239,7 +247,7 @@ test('foreign bytes never throw', () => {
 });
 
 test('streams of a valid blob with bytes changed under a right checksum never throw', () => {
-  const valid = [sampleBlob(), eventBlob(), ...chunkBlobs()];
+  const valid = [sampleBlob(), eventBlob(), ...metricBlobs(), ...chunkBlobs()];
   const change = fc.record({ blob: fc.nat(), at: fc.nat(), value: fc.nat(255), cut: fc.nat(3) });
   fc.assert(
     fc.property(change, ({ blob, at, value, cut }) => {
@@ -255,7 +263,14 @@ test('streams of a valid blob with bytes changed under a right checksum never th
           rows.seriesRows.reduce((sum, n) => sum + n, 0),
         );
       decodeEvents(changed, exec.fields!);
-      for (const kind of [0, 1, 2, 5, 6])
+      for (const { slots, counts } of decodeHistograms(changed)?.values ?? []) {
+        assert.ok(slots.every((slot, k) => slot <= lastSlot && slot > (slots[k - 1] ?? -242)));
+        assert.ok(counts.every((count) => Number.isSafeInteger(count) && count > 0));
+      }
+      for (const kind of ['counter', 'gauge'] as const) {
+        assert.ok(decodePoints(kind, changed)?.values.every(Number.isFinite) ?? true);
+      }
+      for (const kind of [0, 1, 2, 4, 5, 6])
         Dictionary.load([{ kind, first: kind === 1 ? 1 : 0, n: 2, data: changed }]);
     }),
     { numRuns: 3000 },
@@ -286,6 +301,17 @@ function eventBlob(): Buffer {
   return live.encode();
 }
 
+function metricBlobs(): Buffer[] {
+  const live = new LiveHistograms(header, 9);
+  for (let key = 0; key < 4; key++) live.add(key, histogramOf([0, 1e3, 5e3, 1e6 * key, 1e9]));
+  const points = (['counter', 'gauge'] as const).map((kind) => {
+    const list = new LivePoints(kind, header, 9);
+    for (let key = 0; key < 4; key++) list.add(key * 3, key * (kind === 'gauge' ? 1.25 : 1000));
+    return list.encode();
+  });
+  return [live.encode(), ...points];
+}
+
 function chunkBlobs(): Uint8Array[] {
   const dictionary = new Dictionary();
   dictionary.trie.child(dictionary.trie.child(0, dictionary.functionId(fn('a'))), 1);
@@ -293,6 +319,8 @@ function chunkBlobs(): Uint8Array[] {
   dictionary.seriesId(series('b'));
   dictionary.streams.idOf(cpu);
   dictionary.streams.idOf(exec);
+  dictionary.keyId(0, [7, 'a']);
+  dictionary.keyId(1, ['b']);
   dictionary.counterNames.idOf('captured');
   dictionary.counterNames.idOf('idle');
   return dictionary.unsavedChunks().map(({ data }) => data);

@@ -11,8 +11,10 @@ import type { Profile } from '../../storage/model/profile.js';
 import { checkValid } from '../../storage/model/profile.js';
 import type { Window } from '../../storage/model/query.js';
 import type { SeriesInfo } from '../../storage/model/series.js';
-import type { StreamInfo } from '../../storage/model/stream.js';
-import type { CommitResult, EventColumns } from '../../storage/model/writer.js';
+import type { Histogram } from '../../storage/model/histogram.js';
+import { slotOfNs } from '../../storage/model/histogram.js';
+import type { MetricKey, StreamInfo } from '../../storage/model/stream.js';
+import type { CommitResult, EventColumns, FlushWriter } from '../../storage/model/writer.js';
 import type { StoreOptions } from '../../storage/store.js';
 import { Store } from '../../storage/store.js';
 
@@ -39,6 +41,34 @@ export const exec: StreamInfo = {
     { name: 'comm', type: 'string' },
     { name: 'duration', type: 'number', unit: 'nanoseconds' },
   ],
+};
+
+export const runq: StreamInfo = {
+  name: 'runq',
+  kind: 'histogram',
+  valueType: { type: 'delay', unit: 'nanoseconds' },
+  fields: [
+    { name: 'pid', type: 'number' },
+    { name: 'comm', type: 'string' },
+    { name: 'cgroup', type: 'string' },
+  ],
+};
+
+export const faults: StreamInfo = {
+  name: 'faults',
+  kind: 'counter',
+  valueType: { type: 'faults', unit: 'count' },
+  fields: [
+    { name: 'cpu', type: 'number' },
+    { name: 'device', type: 'string' },
+  ],
+};
+
+export const load: StreamInfo = {
+  name: 'load',
+  kind: 'gauge',
+  valueType: { type: 'tasks', unit: 'count' },
+  fields: [{ name: 'device', type: 'string' }],
 };
 
 export function temporaryDir(t: TestContext): string {
@@ -92,12 +122,20 @@ export interface TestFlush {
   readonly rows?: readonly Row[];
   readonly counters?: Readonly<Record<string, number>>;
   readonly events?: { readonly stream: StreamInfo; readonly columns: EventColumns };
+  readonly metrics?: readonly TestMetric[];
+}
+
+/** Of a histogram the delays in ns; of a counter or gauge one value. */
+export interface TestMetric {
+  readonly stream: StreamInfo;
+  readonly rows: readonly { readonly key: MetricKey; readonly values: readonly number[] }[];
+  readonly counters?: Readonly<Record<string, number>>;
 }
 
 export function writeFlush(store: Store, flush: TestFlush): CommitResult {
   const endUnixNs = flush.startUnixNs + (flush.lengthNs ?? 10n * second);
   const writer = store.beginFlush({ startUnixNs: flush.startUnixNs, endUnixNs });
-  const { rows = [], counters, events } = flush;
+  const { rows = [], counters, events, metrics = [] } = flush;
   if (rows.length > 0 || counters !== undefined) {
     const stream = writer.streamId(flush.stream ?? cpu);
     for (const row of rows) {
@@ -114,7 +152,32 @@ export function writeFlush(store: Store, flush: TestFlush): CommitResult {
     writer.events(stream, events.columns);
     writer.header(stream, { recorded: events.columns.timesNs.length });
   }
+  for (const metric of metrics) writeMetric(writer, metric);
   return writer.commit();
+}
+
+function writeMetric(writer: FlushWriter, { stream, rows, counters = {} }: TestMetric): void {
+  const id = writer.streamId(stream);
+  for (const { key, values } of rows) {
+    const keyId = writer.keyId(id, key);
+    if (stream.kind === 'histogram') writer.histogram(id, keyId, histogramOf(values));
+    else if (stream.kind === 'counter') for (const value of values) writer.counter(id, keyId, value);
+    else for (const value of values) writer.gauge(id, keyId, value);
+  }
+  writer.header(id, counters);
+}
+
+/** The histogram of these delays, counted one by one. */
+export function histogramOf(delaysNs: readonly number[]): Histogram {
+  const counts = new Map<number, number>();
+  for (const slot of delaysNs.map(slotOfNs)) counts.set(slot, (counts.get(slot) ?? 0) + 1);
+  const slots = Int16Array.from(counts.keys()).sort();
+  return {
+    slots,
+    counts: Float64Array.from(slots, (slot) => counts.get(slot)!),
+    count: delaysNs.length,
+    sumNs: delaysNs.reduce((sum, delay) => sum + delay, 0),
+  };
 }
 
 /** Events at these seconds after the flush's start; pid counts up from `firstPid`. */

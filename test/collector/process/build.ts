@@ -52,7 +52,7 @@ type Pages = readonly [start: number, limit: number];
 
 export function mmap(ns: number, tgid: number, pages: Pages, path: string, offset = 0): MmapEvent {
   const [start, limit] = [pages[0] * 4096, pages[1] * 4096];
-  const file = { path, buildId: '', device: '8:1', inode: inodeOf(path) };
+  const file = { path, device: '8:1', inode: inodeOf(path) };
   return { kind: 'mmap', ns, tgid, tid: tgid, start, limit, fileOffset: offset * 4096, ...file };
 }
 

@@ -208,7 +208,7 @@ export class ModelKernel {
     const { pages } = process.image;
     for (let page = start; page < limit; page++) pages.set(page, `${path}+${offset + page - start}`);
     const { tgid } = process;
-    const file = { path, buildId: '', device: '8:1', inode: 7n };
+    const file = { path, device: '8:1', inode: 7n };
     const span = { start: start * 4096, limit: limit * 4096, fileOffset: offset * 4096 };
     this.ns += 10;
     this.#emit({ kind: 'mmap', ns: this.ns, tgid, tid: tgid, ...span, ...file });

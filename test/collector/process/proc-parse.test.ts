@@ -46,7 +46,7 @@ nonsense r-xp
 
 test('modules: kinds, deleted files, one of each', () => {
   const table = new ModuleTable(100);
-  const of = (path: string, inode = 1n) => table.intern({ path, buildId: '', device: '8:1', inode });
+  const of = (path: string, inode = 1n) => table.intern({ path, device: '8:1', inode });
   const kinds = ['/bin/x', '[vdso]', '', '//anon', '[heap]', '/memfd:x (deleted)', '[vsyscall]', '//toolong'];
   assert.deepEqual(kinds.map((path) => of(path).kind), [
     'file', 'vdso', 'anonymous', 'anonymous', 'anonymous', 'other', 'other', 'other',
@@ -122,6 +122,6 @@ test('hostile text never throws', () => {
     parsePasswd(t);
     parseHierarchyIds(t);
     parseCgroupMounts(`1 2 0:1 ${t} - cgroup2 x`);
-    new ModuleTable(10).intern({ path: t, buildId: '', device: '', inode: 0n });
+    new ModuleTable(10).intern({ path: t, device: '', inode: 0n });
   }), { numRuns: 2000 });
 });

@@ -83,7 +83,6 @@ function flushOf(stacks: StackTable, rows: readonly { user: number; kernel: numb
     metrics: [],
     modules: [],
     forgottenModules: [],
-    kernelSymbols: [],
     daemon: {},
   };
 }

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Histogram } from '../../../storage/model/histogram.js';
 import {
   firstSlot,
   lastSlot,
@@ -16,6 +15,7 @@ import {
   slotOfNs,
 } from '../../../storage/model/histogram.js';
 import { seedRandomTests } from '../../support/random.js';
+import { histogramOf } from '../support.js';
 
 seedRandomTests('histogram.test');
 
@@ -92,18 +92,6 @@ test('bounds are the nearest doubles', () => {
 const delayLists = fc.array(fc.oneof(fc.nat(100), fc.nat(2 ** 31 - 1), fc.constant(0)), {
   maxLength: 60,
 });
-
-function histogramOf(delays: readonly number[]): Histogram {
-  const counts = new Map<number, number>();
-  for (const slot of delays.map(slotOfNs)) counts.set(slot, (counts.get(slot) ?? 0) + 1);
-  const slots = Int16Array.from(counts.keys()).sort();
-  return {
-    slots,
-    counts: Float64Array.from(slots, (slot) => counts.get(slot)!),
-    count: delays.length,
-    sumNs: delays.reduce((sum, delay) => sum + delay, 0),
-  };
-}
 
 test('merged is as if counted together', () => {
   fc.assert(
