@@ -44,7 +44,7 @@ export interface Knob {
 }
 
 /** What a map or ring means. */
-export type Output = StackOutput | RingOutput;
+export type Output = StackOutput | UnwindOutput | RingOutput;
 
 /** Weighted stacks in two generations: `counts` and `stacks` are arrays of two maps each,
  *  `stats` and `clocks` as in wire.h. */
@@ -54,6 +54,16 @@ export interface StackOutput {
   readonly stacks: string;
   readonly stats: string;
   readonly clocks: string;
+}
+
+/** Mapped files that stacks went through, their unwind tables, and the ring that asks for those that
+ *  are missing, all as in wire.h and unwind_table.h. `stats` is per CPU. */
+export interface UnwindOutput {
+  readonly kind: 'unwind';
+  readonly files: string;
+  readonly tables: string;
+  readonly requests: string;
+  readonly stats: string;
 }
 
 export interface RingOutput {

@@ -7,18 +7,19 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { join } from 'node:path';
 import { assert, OperatingError } from '../storage/model/errors.js';
 import { Store } from '../storage/store.js';
-import type { BackOptions, FlushMessage, FromBack, ToBack } from './messages.js';
+import type { BackOptions, FileQuestion, FlushMessage, FromBack, ToBack } from './messages.js';
 import { storeMetrics } from './pipeline/store-metrics.js';
 import { QueryServer } from './serve/server.js';
 import { nameFlush } from './symbols/name-flush.js';
 import { Symbolizer } from './symbols/symbolizer.js';
+import { answerQuestion } from './unwind/file-tables.js';
 
 assert(parentPort !== null, 'back.ts runs as a worker');
 const port = parentPort;
 const options = workerData as BackOptions;
 
-function send(message: FromBack): void {
-  port.postMessage(message);
+function send(message: FromBack, transferred: readonly ArrayBuffer[] = []): void {
+  port.postMessage(message, transferred);
 }
 
 /** Reading kallsyms takes 100 ms: not more often than this. */
@@ -91,6 +92,12 @@ class Back {
   }
 }
 
+function answer(question: FileQuestion): void {
+  const message = answerQuestion(question, options.config.unwind.maxFileBytes);
+  const { result } = message;
+  send(message, 'blocks' in result ? [result.blocks.buffer as ArrayBuffer] : []);
+}
+
 function fail(error: unknown): void {
   if (error instanceof OperatingError) {
     send({ kind: 'failed', code: error.code, message: error.message, hint: error.hint });
@@ -119,6 +126,7 @@ try {
   port.on('message', (message: ToBack) => {
     try {
       if (message.kind === 'flush') return back.flush(message);
+      if (message.kind !== 'stop') return answer(message);
       back.stop();
       send({ kind: 'stopped' });
       port.close();

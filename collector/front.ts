@@ -23,7 +23,15 @@ import { MetricSources } from './host/metric-sources.js';
 import { ModuleOpener } from './host/module-opener.js';
 import type { SeenModule } from './host/module-opener.js';
 import { StackSource } from './host/stack-source.js';
-import type { DrainedFlush, FlushMessage, SampleRows } from './messages.js';
+import type {
+  DrainedFlush,
+  FileIdentified,
+  FileQuestion,
+  FlushMessage,
+  SampleRows,
+  TableBuilt,
+} from './messages.js';
+import { UnwindFiles } from './host/unwind-files.js';
 import { normalizeSamples } from './pipeline/samples.js';
 import type { LoadedProbe } from '../bpf/loaded-probe.js';
 
@@ -38,6 +46,8 @@ export interface FrontOptions {
   readonly verbosity: number;
   /** Something after the start went wrong for good. */
   readonly fail: (error: Error) => void;
+  /** Asks the back; it answers by Front.answered. */
+  readonly ask: (question: FileQuestion) => void;
 }
 
 export class Front {
@@ -54,6 +64,7 @@ export class Front {
   #probes: readonly LoadedProbe[] = [];
   #sources: readonly StackSource[] = [];
   #rings: readonly ProbeRing[] = [];
+  #unwind: readonly UnwindFiles[] = [];
   #kernelMemoryBytes = 0;
   #sequence = 0;
   #lastFlipKtimeNs = process.hrtime.bigint();
@@ -101,9 +112,13 @@ export class Front {
     return new Set(this.#sources.flatMap(({ cpus }) => [...cpus])).size;
   }
 
-  async #startProbes(config: Config, { log, verbosity }: FrontOptions): Promise<void> {
+  async #startProbes(config: Config, { log, verbosity, ask }: FrontOptions): Promise<void> {
     const files = await findProbes();
-    const facts = { ...this.#plan, cgroupHierarchies: this.#processes.cgroupHierarchyIds };
+    const facts = {
+      ...this.#plan,
+      cgroupHierarchies: this.#processes.cgroupHierarchyIds,
+      unwindFiles: config.unwind.maxFiles,
+    };
     const loaded = loadProbes(files, config, facts, { verbosity, log });
     this.#probes = loaded.map(({ probe }) => probe);
     for (const { probe } of loaded) for (const note of probe.notes) this.#note(note);
@@ -122,6 +137,14 @@ export class Front {
           });
           this.#rings = [...this.#rings, ring];
           this.#poller.add(ring.fd);
+        } else if (output.kind === 'unwind') {
+          const files = new UnwindFiles(probe, output, {
+            limits: config.unwind,
+            findMapping: (image, address) => this.#processes.findMapping(image, address),
+            ask,
+          });
+          this.#unwind = [...this.#unwind, files];
+          this.#poller.add(files.fd);
         } else {
           const program = file.descriptor.hooks.find(
             ({ attach }) => attach === 'perf_event',
@@ -196,6 +219,7 @@ export class Front {
     }
     const events = this.#takeEvents(streams, flipKtimeNs);
     const metrics = this.#metrics.take(streams, { naming: this.#naming, samples, span });
+    for (const files of this.#unwind) files.sweep();
     const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 
     this.#processes.expire(flipKtimeNs - KEEP_ENDED_NS);
@@ -223,15 +247,22 @@ export class Front {
   }
 
   figures(): FrontFigures {
+    const unwind = this.#unwind.map((files) => files.figures);
     return {
       table: this.#processes.table.counts,
-      kernelMemoryBytes: this.#kernelMemoryBytes,
+      unwind: unwind[0],
+      kernelMemoryBytes: unwind.reduce((sum, u) => sum + u.kernelBytes, this.#kernelMemoryBytes),
       notes: this.#notes,
     };
   }
 
+  answered(answer: FileIdentified | TableBuilt): void {
+    for (const files of this.#unwind) files.answered(answer);
+  }
+
   close(): void {
     this.#poller.close();
+    for (const files of this.#unwind) files.close();
     for (const source of this.#sources) source.close();
     for (const ring of this.#rings) ring.close();
     this.#metrics.close();
@@ -244,6 +275,7 @@ export class Front {
   #onReadable(): void {
     this.#readRings();
     this.#processes.read(process.hrtime.bigint() - 1_000_000n);
+    for (const files of this.#unwind) files.read();
     if (this.#uevents !== undefined && drainUevents(this.#uevents)) this.#followCpus();
   }
 

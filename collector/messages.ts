@@ -8,6 +8,7 @@ import type { Module, NameReason } from '../storage/model/frame.js';
 import type { SeriesInfo } from '../storage/model/series.js';
 import type { MetricKey, StreamInfo } from '../storage/model/stream.js';
 import type { EventColumns, FlushSpan } from '../storage/model/writer.js';
+import type { TableReason, UnwindTable } from './unwind/build-table.js';
 
 /** Where a frame lies, in `StackTable.frameModules`: an id >= 0 of a module, or one of these. */
 export const KERNEL_FRAME = -1;
@@ -98,11 +99,47 @@ export interface FlushMessage {
 /** A flush as the front knows it. */
 export type DrainedFlush = Omit<FlushMessage, 'daemon'>;
 
+/** [offset, limit) of a file is code; its address in the file's unwind table is offset +
+ *  pcMinusOffset. */
+export interface CodeSegment {
+  readonly offset: number;
+  readonly limit: number;
+  readonly pcMinusOffset: number;
+}
+
+/** Asks what a file is, or for its unwind table; the descriptor stays the front's. `origin` is
+ *  where the image begins in what it reads; `id` is in the answer. */
+export interface FileQuestion {
+  readonly kind: 'identify-file' | 'build-table';
+  readonly id: number;
+  readonly fd: number;
+  readonly origin: number;
+}
+
+export interface FileIdentified {
+  readonly kind: 'file-identified';
+  readonly id: number;
+  readonly result:
+    | {
+        /** See FileIdentity of table-cache.ts. */
+        readonly content: string;
+        readonly segments: readonly CodeSegment[];
+      }
+    | { readonly reason: TableReason };
+}
+
+export interface TableBuilt {
+  readonly kind: 'table-built';
+  readonly id: number;
+  readonly result: UnwindTable | { readonly reason: TableReason };
+  readonly cpuMs: number;
+}
+
 export interface StopMessage {
   readonly kind: 'stop';
 }
 
-export type ToBack = FlushMessage | StopMessage;
+export type ToBack = FlushMessage | FileQuestion | StopMessage;
 
 export interface ReadyMessage {
   readonly kind: 'ready';
@@ -139,7 +176,13 @@ export interface FailedMessage {
 }
 
 export type FromBack =
-  ReadyMessage | FlushedMessage | LogMessage | FailedMessage | { readonly kind: 'stopped' };
+  | ReadyMessage
+  | FlushedMessage
+  | FileIdentified
+  | TableBuilt
+  | LogMessage
+  | FailedMessage
+  | { readonly kind: 'stopped' };
 
 /** Given to the back thread at its start. */
 export interface BackOptions {

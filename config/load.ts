@@ -22,6 +22,13 @@ export interface Config {
   readonly flush: { readonly intervalMs: number };
   readonly store: { readonly maxAgeMs: number };
   readonly symbols: { readonly maxBytes: number };
+  readonly unwind: {
+    readonly maxBytes: number;
+    readonly maxFileBytes: number;
+    /** Of one CPU. */
+    readonly cpuShare: number;
+    readonly maxFiles: number;
+  };
   readonly limits: {
     /** 0: sized from the number of CPUs, the frequency and the interval. */
     readonly stackMapEntries: number;
@@ -189,6 +196,12 @@ function configOf(values: OptionValues, events: readonly SamplingEvent[], probes
     flush: { intervalMs: values['flush.interval'] },
     store: { maxAgeMs: values['store.maxAge'] },
     symbols: { maxBytes: values['symbols.maxSize'] },
+    unwind: {
+      maxBytes: values['unwind.maxSize'],
+      maxFileBytes: values['unwind.maxFileSize'],
+      cpuShare: values['unwind.cpuPercent'] / 100,
+      maxFiles: values['unwind.maxFiles'],
+    },
     limits: {
       stackMapEntries: values['limits.stackMapEntries'],
       countMapEntries: values['limits.countMapEntries'],

@@ -101,6 +101,34 @@ export const textOptions = {
       (bytes) => bytes >= 2 ** 20 && bytes <= 2 ** 34,
     ),
   },
+  'unwind.maxSize': {
+    default: '64MiB',
+    environment: 'FLAMEKEEPER_UNWIND_MAX_SIZE',
+    ...readBy(
+      'a size from 1MiB to 16GiB',
+      parseSizeBytes,
+      (bytes) => bytes >= 2 ** 20 && bytes <= 2 ** 34,
+    ),
+  },
+  'unwind.maxFileSize': {
+    default: '16MiB',
+    environment: 'FLAMEKEEPER_UNWIND_MAX_FILE_SIZE',
+    ...readBy(
+      'a size from 4KiB to 16MiB',
+      parseSizeBytes,
+      (bytes) => bytes >= 4096 && bytes <= 2 ** 24,
+    ),
+  },
+  'unwind.cpuPercent': {
+    default: '5',
+    environment: 'FLAMEKEEPER_UNWIND_CPU_PERCENT',
+    ...integerFrom(1, 100),
+  },
+  'unwind.maxFiles': {
+    default: '8192',
+    environment: 'FLAMEKEEPER_UNWIND_MAX_FILES',
+    ...integerFrom(16, 2 ** 20),
+  },
   'limits.stackMapEntries': {
     default: '0',
     environment: 'FLAMEKEEPER_LIMITS_STACK_MAP_ENTRIES',

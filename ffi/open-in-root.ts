@@ -1,9 +1,9 @@
-// Opening a file by the path another process sees, inside that process's root. The path is
-// hostile: it cannot leave the root, a FIFO or a device cannot block us, and a slow disk blocks a
-// pool thread instead of this one.
-// Source: openat2(2), RESOLVE_IN_ROOT.
+// Opening a file by the path another process sees, inside that process's root, or by the place it has
+// it mapped at. The path is hostile: it cannot leave the root, a FIFO or a device cannot block us,
+// and a slow disk blocks a pool thread instead of this one.
+// Source: openat2(2), RESOLVE_IN_ROOT; proc(5), map_files.
 
-import { closeSync, constants, fstat, openSync } from 'node:fs';
+import { closeSync, constants, fstat, open as openAsync, openSync } from 'node:fs';
 import { lastErrno, systemCall } from './native.js';
 
 const RESOLVE_NO_MAGICLINKS = 0x02n;
@@ -11,6 +11,7 @@ const RESOLVE_IN_ROOT = 0x10n;
 const O_PATH = 0o10000000;
 const O_CLOEXEC = 0o2000000;
 const HOW_BYTES = 24;
+const READ_FLAGS = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | O_CLOEXEC;
 
 /** Each open may hold a thread of libuv's pool of four, which all file
  *  work of the process shares. */
@@ -59,6 +60,25 @@ export function openInRoot(rootPath: string, path: string): Promise<OpenResult> 
   });
 }
 
+/** Opens what a process has mapped at [start, limit), the exact bounds of one mapping, for reading:
+ *  the file itself, also when it was deleted or replaced since. The caller closes it.
+ *  **Errors**: never rejects. `EPERM`: needs CAP_CHECKPOINT_RESTORE; `EINVAL`: no regular file. */
+export function openMapped(tgid: number, start: number, limit: number): Promise<OpenResult> {
+  const path = `/proc/${tgid}/map_files/${start.toString(16)}-${limit.toString(16)}`;
+  return new Promise((resolve) => {
+    openAsync(path, O_PATH | O_CLOEXEC, (error, pathFd) => {
+      if (error !== null) return resolve({ errno: error.code ?? 'EIO' });
+      refuseUnlessRegular(pathFd, (result) => {
+        if ('errno' in result) return resolve(result);
+        openAsync(`/proc/self/fd/${pathFd}`, READ_FLAGS, (failure, fd) => {
+          closeSync(pathFd);
+          resolve(failure === null ? { fd } : { errno: failure.code ?? 'EIO' });
+        });
+      });
+    });
+  });
+}
+
 function startNext(): void {
   while (running < MAX_CONCURRENT) {
     const next = queue.shift();
@@ -100,9 +120,8 @@ function refuseUnlessRegular(fd: number, done: (result: OpenResult) => void): vo
 
 /** struct open_how { u64 flags, mode, resolve }. */
 function openHow(): Buffer {
-  const flags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY | O_CLOEXEC;
   const bytes = Buffer.alloc(HOW_BYTES);
-  bytes.writeBigUInt64LE(BigInt(flags), 0);
+  bytes.writeBigUInt64LE(BigInt(READ_FLAGS), 0);
   bytes.writeBigUInt64LE(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, 16);
   return bytes;
 }

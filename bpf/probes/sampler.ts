@@ -10,5 +10,12 @@ export const descriptor: ProbeDescriptor = {
   constants: ['fk_period_ns', 'fk_cgroup_hierarchies'],
   outputs: [
     { kind: 'stack', counts: 'counts', stacks: 'stacks', stats: 'stats', clocks: 'clocks' },
+    {
+      kind: 'unwind',
+      files: 'files',
+      tables: 'tables',
+      requests: 'requests',
+      stats: 'unwind_stats',
+    },
   ],
 };

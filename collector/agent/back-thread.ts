@@ -4,7 +4,16 @@
 import { Worker } from 'node:worker_threads';
 import type { OperatingErrorCode } from '../../storage/model/errors.js';
 import { OperatingError, operatingErrors } from '../../storage/model/errors.js';
-import type { BackOptions, FlushedMessage, FlushMessage, FromBack, ToBack } from '../messages.js';
+import type {
+  BackOptions,
+  FileIdentified,
+  FileQuestion,
+  FlushedMessage,
+  FlushMessage,
+  FromBack,
+  TableBuilt,
+  ToBack,
+} from '../messages.js';
 import type { Log } from './log.js';
 
 /** Flushes the back may have before it; the next one is not handed over (its
@@ -13,25 +22,25 @@ const MAX_PENDING_FLUSHES = 6;
 const STOP_MS = 30_000;
 const BACK = new URL('../back.js', import.meta.url);
 
+export interface BackEvents {
+  readonly flushed: (message: FlushedMessage) => void;
+  readonly answered: (answer: FileIdentified | TableBuilt) => void;
+  readonly failed: (error: Error) => void;
+}
+
 export class BackThread {
   readonly #worker: Worker;
   readonly #log: Log;
-  readonly #onFlushed: (message: FlushedMessage) => void;
-  readonly #onFailed: (error: Error) => void;
+  readonly #on: BackEvents;
   #pending = 0;
   #settleStart:
     { resolve: (storeBytes: number) => void; reject: (error: Error) => void } | undefined;
   #settleStop: (() => void) | undefined;
 
-  private constructor(
-    worker: Worker,
-    log: Log,
-    on: { flushed: (message: FlushedMessage) => void; failed: (error: Error) => void },
-  ) {
+  private constructor(worker: Worker, log: Log, on: BackEvents) {
     this.#worker = worker;
     this.#log = log;
-    this.#onFlushed = on.flushed;
-    this.#onFailed = on.failed;
+    this.#on = on;
     worker.on('message', (message: FromBack) => this.#receive(message));
     worker.on('error', (error) => this.#fail(error));
     worker.on('exit', () => this.#settleStop?.());
@@ -41,7 +50,7 @@ export class BackThread {
   static async start(
     options: BackOptions,
     log: Log,
-    on: { flushed: (message: FlushedMessage) => void; failed: (error: Error) => void },
+    on: BackEvents,
   ): Promise<{ back: BackThread; storeBytes: number }> {
     const worker = new Worker(BACK, { workerData: options, trackUnmanagedFds: false });
     const back = new BackThread(worker, log, on);
@@ -59,6 +68,10 @@ export class BackThread {
   flush(message: FlushMessage): void {
     this.#pending++;
     this.#post(message);
+  }
+
+  ask(question: FileQuestion): void {
+    this.#post(question);
   }
 
   /** Resolves when what was handed over is stored and the store is closed, or after 30 s. */
@@ -87,7 +100,10 @@ export class BackThread {
         return this.#settleStart?.resolve(message.storeBytes);
       case 'flushed':
         this.#pending--;
-        return this.#onFlushed(message);
+        return this.#on.flushed(message);
+      case 'file-identified':
+      case 'table-built':
+        return this.#on.answered(message);
       case 'log':
         return this.#log(message.level, message.text);
       case 'failed':
@@ -103,6 +119,6 @@ export class BackThread {
 
   #fail(error: Error): void {
     if (this.#settleStart !== undefined) this.#settleStart.reject(error);
-    else this.#onFailed(error);
+    else this.#on.failed(error);
   }
 }

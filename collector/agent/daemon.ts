@@ -4,7 +4,7 @@
 import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
 import { Front } from '../front.js';
-import type { DrainedFlush, FlushedMessage } from '../messages.js';
+import type { DrainedFlush, FileQuestion, FlushedMessage } from '../messages.js';
 import { BackThread } from './back-thread.js';
 import { Figures } from './figures.js';
 import { FlushTimer } from './flush-timer.js';
@@ -68,6 +68,7 @@ async function serve(
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => undefined);
   const ownSize = new OwnSize();
+  let front: Front | undefined;
   const onFlushed = (message: FlushedMessage) => {
     figures.flushed(message);
     ownSize.tidy();
@@ -75,12 +76,13 @@ async function serve(
   };
   const { back, storeBytes } = await BackThread.start({ config }, log, {
     flushed: onFlushed,
+    answered: (answer) => front?.answered(answer),
     failed: fail,
   });
   figures.storeBytes = storeBytes;
-  let front: Front | undefined;
   try {
-    front = await Front.start(config, { log, verbosity, fail });
+    const ask = (question: FileQuestion) => back.ask(question);
+    front = await Front.start(config, { log, verbosity, fail, ask });
     const flush = (isLast: boolean) => flushOnce({ front: front!, back, figures, log }, isLast);
     const timer = new FlushTimer(front.intervalMs, () =>
       flush(false).catch((error: unknown) => fail(error as Error)),

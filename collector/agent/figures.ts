@@ -2,6 +2,7 @@
 // and for `status` with each flush.
 
 import type { DrainedFlush, FlushedMessage } from '../messages.js';
+import type { UnwindFigures } from '../host/unwind-files.js';
 import type { TableCounts } from '../process/table.js';
 import { readSelfUsage } from './self-usage.js';
 import type { DaemonFigures } from './status-line.js';
@@ -9,6 +10,8 @@ import type { DaemonFigures } from './status-line.js';
 /** What the front tells of itself at a flush. */
 export interface FrontFigures {
   readonly table: TableCounts;
+  /** undefined when nothing unwinds. */
+  readonly unwind: UnwindFigures | undefined;
   readonly kernelMemoryBytes: number;
   readonly notes: readonly string[];
 }
@@ -63,7 +66,7 @@ export class Figures {
   /** For `status`, as of the last flush: group.name, losses first. Units are last in the names. */
   daemon(): Readonly<Record<string, string | number>> {
     const { cpuNs, cpuNsByThread, rssBytes } = readSelfUsage();
-    const { table, kernelMemoryBytes = 0, notes = [] } = this.#front ?? {};
+    const { table, unwind, kernelMemoryBytes = 0, notes = [] } = this.#front ?? {};
     return {
       'losses.flushes': this.#lastFlushed?.droppedFlushes ?? 0,
       'losses.sidebandEvents': table?.lostEvents ?? 0,
@@ -73,6 +76,8 @@ export class Figures {
       'losses.mappings': table?.droppedMappings ?? 0,
       'losses.modules': table?.droppedModules ?? 0,
       'losses.images': table?.evictedImages ?? 0,
+      'losses.unwindFiles': unwind?.filesFull ?? 0,
+      'losses.unwindRequests': unwind?.requestsDropped ?? 0,
       'run.pid': process.pid,
       'run.uptimeSeconds': Math.round(process.uptime()),
       'run.flushes': this.#flushes,
@@ -88,6 +93,14 @@ export class Figures {
       'known.threads': table?.threads ?? 0,
       'known.mappings': table?.mappings ?? 0,
       'known.modules': table?.modules ?? 0,
+      'unwind.tables': unwind?.tables ?? 0,
+      'unwind.tableBytes': unwind?.bytes ?? 0,
+      'unwind.limitBytes': unwind?.limitBytes ?? 0,
+      'unwind.files': unwind?.files ?? 0,
+      'unwind.waiting': unwind?.waiting ?? 0,
+      'unwind.evicted': unwind?.evicted ?? 0,
+      'unwind.refused': unwind?.refused ?? 0,
+      'unwind.builtSeconds': (unwind?.cpuMs ?? 0) / 1e3,
       ...Object.fromEntries(notes.map((note, i) => [`notes.${i + 1}`, note])),
     };
   }

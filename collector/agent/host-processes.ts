@@ -1,7 +1,9 @@
 // The processes of the host as the front follows them: side-band rings into the table, /proc for
 // what was there before and after losses, cgroup paths and user names beside. (front)
 
+import type { FkIncarnation } from '../../bpf/generated/wire.js';
 import { OperatingError } from '../../storage/model/errors.js';
+import type { Mapping } from '../process/address-space.js';
 import { CgroupPaths, cgroupHierarchies } from '../process/cgroups.js';
 import { readProcesses } from '../process/proc-files.js';
 import { SidebandRings } from '../process/sideband-rings.js';
@@ -73,6 +75,12 @@ export class HostProcesses {
     for (const event of this.#rings.read(horizonNs)) this.table.apply(event);
     this.table.advance(horizonNs);
     void this.#resync();
+  }
+
+  /** Where an address of a process lies, as far as events were taken in. */
+  findMapping(image: FkIncarnation, address: number): Mapping | undefined {
+    const { tgid, start_boot_ns, exec_id } = image;
+    return this.table.resolve(tgid, Number(start_boot_ns), exec_id)?.findMapping(address);
   }
 
   /** Forgets what ended before, and looks for cgroups and users that turned up unknown. */

@@ -24,6 +24,7 @@ export interface HostFacts {
   readonly possibleCpus: number;
   readonly countMapEntries: number;
   readonly stackMapEntries: number;
+  readonly unwindFiles: number;
 }
 
 /** Every NAME.js of the folder with its NAME.bpf.o. */
@@ -78,6 +79,7 @@ function hostConstants(descriptor: ProbeDescriptor, facts: HostFacts): Record<st
 function mapSizes(descriptor: ProbeDescriptor, facts: HostFacts): Record<string, number> {
   const sizes: Record<string, number> = {};
   for (const output of descriptor.outputs) {
+    if (output.kind === 'unwind') sizes[output.files] = facts.unwindFiles;
     if (output.kind !== 'stack') continue;
     sizes[output.counts] = facts.countMapEntries;
     sizes[output.stacks] = facts.stackMapEntries;

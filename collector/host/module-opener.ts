@@ -3,16 +3,15 @@
 
 import { fstatSync, statfsSync } from 'node:fs';
 import { closeFd } from '../../ffi/libc.js';
-import { openInRoot } from '../../ffi/open-in-root.js';
+import { openInRoot, openMapped } from '../../ffi/open-in-root.js';
+import type { OpenResult } from '../../ffi/open-in-root.js';
 import type { NameReason } from '../../storage/model/frame.js';
 import type { OpenedModule } from '../messages.js';
+import type { SampledModule } from '../pipeline/samples.js';
 import type { ModuleRef } from '../process/modules.js';
 
-/** A file, and a process that had it mapped. */
-export interface SeenModule {
-  readonly module: ModuleRef;
-  readonly tgid: number;
-}
+/** A file, and where a process had it mapped. */
+export type SeenModule = SampledModule;
 
 /** Files known to the back; those sampled least recently are forgotten, and
  *  opened again should they return. */
@@ -52,17 +51,17 @@ export class ModuleOpener {
     }
   }
 
-  #openInTime({ module, tgid }: SeenModule): Promise<OpenedModule> {
-    const { id } = module;
+  #openInTime(seen: SeenModule): Promise<OpenedModule> {
+    const { id, module } = seen.module;
     return new Promise((resolve) => {
       let isLate = false;
       const timer = setTimeout(() => {
         isLate = true;
-        resolve({ id, module: module.module, opened: { reason: 'over-budget' } });
+        resolve({ id, module, opened: { reason: 'over-budget' } });
       }, PATIENCE_MS);
-      void openModule(module, tgid).then((opened) => {
+      void openSeen(seen).then((opened) => {
         clearTimeout(timer);
-        const result = { id, module: module.module, opened };
+        const result = { id, module, opened };
         if (!isLate) resolve(result);
         else if (this.#known.has(id)) this.#late.push(result);
         else if ('fd' in opened) closeFd(opened.fd);
@@ -71,20 +70,38 @@ export class ModuleOpener {
   }
 }
 
-async function openModule(module: ModuleRef, tgid: number): Promise<OpenedModule['opened']> {
-  if (module.kind !== 'file') return { reason: 'no-symbols' };
-  const { path } = module.module;
-  let result = await openInRoot(`/proc/${tgid}/root`, path);
-  // The process is gone: most share our root, and who does not is found out by build id or inode.
-  if ('errno' in result && (result.errno === 'ENOENT' || result.errno === 'ESRCH')) {
-    result = await openInRoot('/', path);
+async function openSeen(seen: SeenModule): Promise<OpenedModule['opened']> {
+  const { kind, inode } = seen.module;
+  if (kind !== 'file') return { reason: 'no-symbols' };
+  return openModule(seen, async (fd) => !isOther(fd, inode));
+}
+
+/** Opens the file: by its path in the root of the process, as the mapping itself (which also finds
+ *  what was deleted, and needs CAP_CHECKPOINT_RESTORE), and by its path in ours: the process may be
+ *  gone. The first that `isRight` is taken; the caller closes it. A module that is
+ *  not known, or has no path, is opened as the mapping. */
+export async function openModule(
+  { module, tgid, start, limit }: Omit<SeenModule, 'module'> & { readonly module?: ModuleRef },
+  isRight: (fd: number) => Promise<boolean>,
+): Promise<{ readonly fd: number } | { readonly reason: NameReason }> {
+  const path = module?.kind === 'file' ? module.module.path : undefined;
+  const ways: (() => Promise<OpenResult>)[] = [() => openMapped(tgid, start, limit)];
+  if (path !== undefined) {
+    ways.splice(module?.isDeleted === true ? 1 : 0, 0, () => openInRoot(`/proc/${tgid}/root`, path));
+    ways.push(() => openInRoot('/', path));
   }
-  if ('errno' in result) return { reason: reasonOf(result.errno) };
-  if (isOther(result.fd, module.inode)) {
+  let reason: NameReason | undefined;
+  for (const open of ways) {
+    const result = await open();
+    if ('errno' in result) {
+      reason ??= reasonOf(result.errno);
+      continue;
+    }
+    if (await isRight(result.fd)) return { fd: result.fd };
     closeFd(result.fd);
-    return { reason: 'file-changed' };
+    reason = 'file-changed';
   }
-  return { fd: result.fd };
+  return { reason: reason ?? 'file-gone' };
 }
 
 function isOther(fd: number, inode: bigint): boolean {

@@ -44,10 +44,17 @@ export interface Naming {
   userName(uid: number): string;
 }
 
+export interface SampledModule {
+  readonly module: ModuleRef;
+  readonly tgid: number;
+  readonly start: number;
+  readonly limit: number;
+}
+
 export interface NormalizedSamples {
   readonly rows: SampleRows;
-  /** Modules that frames of this flush lie in, by id, each with a process that maps it. */
-  readonly modules: ReadonlyMap<number, { readonly module: ModuleRef; readonly tgid: number }>;
+  /** Modules that frames of this flush lie in, by id, each with a place where it is mapped. */
+  readonly modules: ReadonlyMap<number, SampledModule>;
   /** Rows folded because the flush had more series than `maxSeries`. */
   readonly foldedSeries: number;
   /** Sum of weights per sample type. */
@@ -121,7 +128,7 @@ interface Sampled {
 
 class Normalizer {
   readonly table = new StackTableBuilder();
-  readonly modules = new Map<number, { module: ModuleRef; tgid: number }>();
+  readonly modules = new Map<number, SampledModule>();
   readonly seriesList: SeriesInfo[] = [];
   foldedSeries = 0;
   readonly #naming: Naming;
@@ -265,8 +272,8 @@ class Normalizer {
     return this.table.finish(this.#stackEnds[index * STACK_BYTES + wire.FK_STACK_END_OFFSET]!);
   }
 
-  #moduleOf({ module }: SampledMapping, { tgid }: SampledImage): number {
-    if (!this.modules.has(module.id)) this.modules.set(module.id, { module, tgid });
+  #moduleOf({ module, start, limit }: SampledMapping, { tgid }: SampledImage): number {
+    if (!this.modules.has(module.id)) this.modules.set(module.id, { module, tgid, start, limit });
     return module.id;
   }
 }

@@ -16,11 +16,12 @@ import { layOutBlocks } from './blocks.js';
 import { Rows } from './rows.js';
 import { x8664 } from './x86-64.js';
 
-/** `unsupported-machine`: no rules for its CPU. `no-code`: nothing executable is loaded.
+/** `not-elf`: no ELF file, or a broken one. `unsupported-machine`: no rules for its CPU. `no-code`:
+ *  nothing executable is loaded.
  *  `no-unwind-information`: neither `.eh_frame` nor a Go table that is known. `over-budget`: the
  *  file, or the table, is larger than the limits. */
 export type TableReason =
-  'unsupported-machine' | 'no-code' | 'no-unwind-information' | 'over-budget';
+  'not-elf' | 'unsupported-machine' | 'no-code' | 'no-unwind-information' | 'over-budget';
 
 export interface UnwindTable extends Blocks {
   /** Virtual address that the table's pcs are relative to: the lowest

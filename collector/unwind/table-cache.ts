@@ -11,6 +11,7 @@
 export interface TableCacheLimits {
   /** Of all tables together. */
   readonly maxBytes: number;
+  readonly maxTables: number;
   /** Files that are known of, with a table or without. */
   readonly maxFiles: number;
   /** CPU time for building over wall time, and how much of it may be saved up. */
@@ -24,6 +25,7 @@ export interface TableCacheLimits {
 
 export const defaultTableLimits: TableCacheLimits = {
   maxBytes: 64 << 20,
+  maxTables: 4096,
   maxFiles: 16_384,
   cpuShare: 0.05,
   burstMs: 500,
@@ -31,20 +33,19 @@ export const defaultTableLimits: TableCacheLimits = {
   retryMs: 60_000,
 };
 
-/** What the kernel says of a file. */
 export interface FileIdentity {
-  /** '' for none. */
-  readonly buildId: string;
-  readonly device: number;
-  readonly inode: number;
+  /** Hash of all that its table is made from; '' when that is not known. */
+  readonly content: string;
+  readonly device: bigint;
+  readonly inode: bigint;
   readonly mtimeNs: bigint;
-  readonly sizeBytes: number;
+  readonly sizeBytes: bigint;
 }
 
-/** The build id, which stands for the content wherever it lies; else what
- *  changes when the file does. */
-export function tableKey({ buildId, device, inode, mtimeNs, sizeBytes }: FileIdentity): string {
-  return buildId !== '' ? buildId : `${device}:${inode}:${mtimeNs}:${sizeBytes}`;
+/** The content, wherever it lies; else what changes when the file does. Not the build id: a file may
+ *  say that it has another one's. */
+export function tableKey({ content, device, inode, mtimeNs, sizeBytes }: FileIdentity): string {
+  return content !== '' ? content : `${device}:${inode}:${mtimeNs}:${sizeBytes}`;
 }
 
 export type TableState<Table, Reason> =
@@ -72,6 +73,7 @@ interface Entry<Table, Reason> {
 export interface TableCacheFigures {
   readonly tables: number;
   readonly bytes: number;
+  readonly limitBytes: number;
   readonly waiting: number;
   readonly built: number;
   readonly failed: number;
@@ -90,6 +92,7 @@ export class TableCache<Table, Reason> {
   readonly #entries = new Map<string, Entry<Table, Reason>>();
   readonly #counters = { built: 0, failed: 0, refused: 0, evicted: 0, untracked: 0, cpuMs: 0 };
   #bytes = 0;
+  #tables = 0;
   #creditMs: number;
   #creditedMs: number;
 
@@ -104,7 +107,8 @@ export class TableCache<Table, Reason> {
     return {
       ...this.#counters,
       bytes: this.#bytes,
-      tables: states.filter((kind) => kind === 'ready').length,
+      limitBytes: this.#limits.maxBytes,
+      tables: this.#tables,
       waiting: states.filter((kind) => kind === 'waiting').length,
     };
   }
@@ -123,6 +127,26 @@ export class TableCache<Table, Reason> {
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     return entry.state;
+  }
+
+  /** Stacks went through this file at that time. Those used longest ago are to be told first. */
+  used(key: string, atMs: number): void {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.lastUseMs > atMs) return;
+    entry.lastUseMs = atMs;
+    this.#entries.delete(key);
+    this.#entries.set(key, entry);
+  }
+
+  /** Nothing is kept of this file any more, nor of its table, which is the caller's to free. */
+  forget(key: string): void {
+    this.#remove(key);
+  }
+
+  /** What `built` needs to make room: it then looks for tables to give up. */
+  isShortOf(bytes: number): boolean {
+    const { maxBytes, maxTables } = this.#limits;
+    return this.#bytes + bytes > maxBytes || this.#tables >= maxTables;
   }
 
   /** The file to build now, the hottest; undefined when none waits or the CPU budget is
@@ -149,7 +173,7 @@ export class TableCache<Table, Reason> {
    *  this one when there is no room. */
   built(key: string, { table, bytes, cpuMs, nowMs }: BuiltTable<Table>): Table[] {
     const entry = this.#finish(key, cpuMs);
-    const victims = this.#victims(this.#bytes + bytes - this.#limits.maxBytes, nowMs);
+    const victims = this.#victims(bytes, nowMs);
     if (victims === undefined) {
       this.#counters.refused++;
       entry.state = { kind: 'refused' };
@@ -160,6 +184,7 @@ export class TableCache<Table, Reason> {
     this.#counters.built++;
     this.#counters.evicted += freed.length;
     this.#bytes += bytes;
+    this.#tables++;
     entry.state = { kind: 'ready', table, bytes };
     return freed;
   }
@@ -178,18 +203,20 @@ export class TableCache<Table, Reason> {
     return entry;
   }
 
-  /** Idle tables, oldest first, that together hold so many bytes;
+  /** Idle tables, oldest first, that make room for one of so many bytes;
    *  undefined when there are not enough. */
-  #victims(neededBytes: number, nowMs: number): string[] | undefined {
+  #victims(bytes: number, nowMs: number): string[] | undefined {
+    const { maxBytes, maxTables, minIdleMs } = this.#limits;
     const victims: string[] = [];
-    let left = neededBytes;
+    let bytesOver = this.#bytes + bytes - maxBytes;
+    const isOver = () => bytesOver > 0 || this.#tables - victims.length >= maxTables;
     for (const [key, { state, lastUseMs }] of this.#entries) {
-      if (left <= 0) break;
-      if (state.kind !== 'ready' || nowMs - lastUseMs < this.#limits.minIdleMs) continue;
+      if (!isOver()) break;
+      if (state.kind !== 'ready' || nowMs - lastUseMs < minIdleMs) continue;
       victims.push(key);
-      left -= state.bytes;
+      bytesOver -= state.bytes;
     }
-    return left <= 0 ? victims : undefined;
+    return isOver() ? undefined : victims;
   }
 
   #remove(key: string): Table | undefined {
@@ -197,6 +224,7 @@ export class TableCache<Table, Reason> {
     this.#entries.delete(key);
     if (state?.kind !== 'ready') return undefined;
     this.#bytes -= state.bytes;
+    this.#tables--;
     return state.table;
   }
 

@@ -74,6 +74,7 @@ sampling:
 flush: { interval: 200ms }
 store: { maxAge: 12h }
 symbols: { maxSize: 1.5GiB }
+unwind: { maxSize: 8MiB, maxFileSize: 1MiB, cpuPercent: 20, maxFiles: 99 }
 limits: { stackMapEntries: 1024, countMapEntries: 2048, eventsPerFlush: 5 }
 socket: { mode: 0600, group: adm }
 log: { level: debug }
@@ -93,12 +94,13 @@ probes: { process: { arguments: true }, mine: { bins: 7 } }
     flush: { intervalMs: 200 },
     store: { maxAgeMs: 12 * 3600e3 },
     symbols: { maxBytes: 1.5 * 2 ** 30 },
+    unwind: { maxBytes: 2 ** 23, maxFileBytes: 2 ** 20, cpuShare: 0.2, maxFiles: 99 },
     limits: { stackMapEntries: 1024, countMapEntries: 2048, eventsPerFlush: 5 },
     socket: { mode: 0o600, group: 'adm' },
     log: { level: 'debug' },
   });
-  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 13 });
-  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 13 });
+  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 14 });
+  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 14 });
 });
 
 test('a flag wins over the environment, that over the file, that over the default', () => {

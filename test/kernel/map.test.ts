@@ -2,13 +2,12 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import koffi from 'koffi';
 import { CallError } from '../../ffi/errno.js';
 import { possibleCpus } from '../../ffi/libbpf.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
-import { BatchBuffer, BpfMap } from '../../bpf/map.js';
+import { BatchBuffer } from '../../bpf/map.js';
 import { closeFd } from '../../ffi/libc.js';
-import { areGone, compileBpf, loadFixture, requiredHook, skipReason } from '../support/bpf-fixture.js';
+import { areGone, compileBpf, loadFixture, openMapById, requiredHook, skipReason } from '../support/bpf-fixture.js';
 import { readFdInfo } from '../../bpf/fd-info.js';
 
 const skip = skipReason() ?? false;
@@ -64,7 +63,7 @@ test('maps of any length come and go in an array of maps that is made for it', {
   const chargedBytes = lists.putInner(2, values);
   assert.ok(chargedBytes >= values.length && chargedBytes < 2 * values.length, `${chargedBytes} bytes`);
   const id = new Uint32Array(lists.lookup(u32(2))!.buffer)[0]!;
-  const list = openMap(id);
+  const list = openMapById(id, { type: 2, keySize: 4, valueSize: 4096, maxEntries: 3 });
   assert.deepEqual([0, 1, 2].map((i) => list.lookup(u32(i))), [0, 1, 2].map((i) => values.slice(i * 4096, (i + 1) * 4096)));
   closeFd(list.fd);
   lists.putInner(3, new Uint8Array(4096));
@@ -72,12 +71,6 @@ test('maps of any length come and go in an array of maps that is made for it', {
   assert.ok(await areGone('map', [id]), 'nothing else holds it');
   assert.throws(() => probe.map('parts').putInner(0, values), /any length/);
 });
-
-/** A map of the kernel by its id: of 4 KB values. */
-function openMap(id: number): BpfMap {
-  const fd = koffi.load('libbpf.so.1').func('bpf_map_get_fd_by_id', 'int', ['uint32'])(id) as number;
-  return new BpfMap('list', fd, { type: 2, keySize: 4, valueSize: 4096, maxEntries: 3 });
-}
 
 test('a map is emptied in batches, and the room for it grows and shrinks', { skip }, () => {
   const map = probe.map('parts').inner(1);

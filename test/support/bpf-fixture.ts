@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { readFdInfo } from '../../bpf/fd-info.js';
 import { loadProbe, type LoadOptions } from '../../bpf/life.js';
+import { BpfMap } from '../../bpf/map.js';
+import type { MapShape } from '../../ffi/libbpf.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import type { Hook, ProbeDescriptor } from '../../bpf/descriptor.js';
 
@@ -67,6 +69,12 @@ export function kernelIds(kind: 'prog' | 'map'): Set<number> {
   const id = new Uint32Array(1);
   while (next(id[0], id) === 0) ids.add(id[0] ?? 0);
   return ids;
+}
+
+/** A map of the kernel by its id; the descriptor goes with the process. */
+export function openMapById(id: number, shape: Omit<MapShape, 'flags'>): BpfMap {
+  const open = koffi.load('libbpf.so.1').func('bpf_map_get_fd_by_id', 'int', ['uint32']);
+  return new BpfMap(`map ${id}`, open(id) as number, shape);
 }
 
 /** Waits until none of these ids is left; the kernel frees after a grace period. False when some stay for

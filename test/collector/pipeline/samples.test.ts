@@ -89,7 +89,7 @@ test('user frames become file offsets, callers moved into their call, kernel fra
     [...rows.stacks.frameOffsets].map((offset) => offset.toString(16)),
     ['634', '6ff', '800f', '7eff', '-7efffff0', '-7e000001'],
   );
-  assert.deepEqual([...modules.values()], [{ module: program, tgid: 100 }]);
+  assert.deepEqual([...modules.values()], [{ module: program, tgid: 100, start: 0x1000, limit: 0x2000 }]);
 });
 
 test('rows of one thread share a series; a stack is normalized once per image', () => {

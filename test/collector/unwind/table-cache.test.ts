@@ -19,15 +19,15 @@ function build(cache: TableCache<string, string>, key: string, bytes: number, no
   return cache.built(key, { table: key, bytes, cpuMs: 0, nowMs });
 }
 
-test('a file is known by its build id, else by what changes with it', () => {
-  const file = { buildId: '', device: 1, inode: 2, mtimeNs: 3n, sizeBytes: 4 };
-  assert.equal(tableKey({ ...file, buildId: 'ab' }), tableKey({ ...file, buildId: 'ab', inode: 9 }));
+test('a table is known by what it is made from, else by what changes with its file', () => {
+  const file = { content: '', device: 1n, inode: 2n, mtimeNs: 3n, sizeBytes: 4n };
+  assert.equal(tableKey({ ...file, content: 'ab' }), tableKey({ ...file, content: 'ab', inode: 9n }));
   const keys = [
     file,
-    { ...file, device: 9 },
-    { ...file, inode: 9 },
+    { ...file, device: 9n },
+    { ...file, inode: 9n },
     { ...file, mtimeNs: 9n },
-    { ...file, sizeBytes: 9 },
+    { ...file, sizeBytes: 9n },
   ].map(tableKey);
   assert.equal(new Set(keys).size, keys.length);
 });

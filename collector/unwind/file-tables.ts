@@ -1,0 +1,96 @@
+// Unwind tables of open files, in the thread that may take its time: what a file is, and then, when
+// the budget allows, its table. The descriptors stay the front's. (back)
+
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { CodeSegment, FileIdentified, FileQuestion, TableBuilt } from '../messages.js';
+import type { ElfFile, ReadAt } from '../../elf/elf-file.js';
+import { readElf, readSection, sectionType, segmentType } from '../../elf/elf-file.js';
+import { lowestLoadAddress } from '../../elf/code-ranges.js';
+import { fileReader } from '../symbols/file-reader.js';
+import { buildTable } from './build-table.js';
+
+/** As many as one entry of the kernel's map of files holds; files have one, seldom up to three. */
+const maxSegments = 4;
+
+/** Whose bytes, with the headers, are all that a table is made from. */
+const tableSections = new Set(['.eh_frame', '.gopclntab', '.data.rel.ro.gopclntab', '.go.module']);
+const maxHashedBytes = 64 << 20;
+
+/** **Limits**: `maxBytes` of a table; see buildTable. */
+export function answerQuestion(
+  question: FileQuestion,
+  maxBytes: number,
+): FileIdentified | TableBuilt {
+  const { kind, id } = question;
+  if (kind === 'identify-file') {
+    return { kind: 'file-identified', id, result: identifyFile(question) };
+  }
+  return { kind: 'table-built', id, ...buildFileTable(question, maxBytes) };
+}
+
+/** What the file is, and which others can share its table. */
+function identifyFile({ fd, origin }: FileQuestion): FileIdentified['result'] {
+  const read = fileReader(fd, origin);
+  const file = readElf(read);
+  if ('reason' in file) return { reason: 'not-elf' };
+  const segments = codeSegments(file);
+  if (segments.length === 0) return { reason: 'no-code' };
+  return { content: contentHash(read, file), segments };
+}
+
+/** '' where a table is made from something else than these sections. */
+function contentHash(read: ReadAt, file: ElfFile): string {
+  const { machine, segments } = file;
+  const sections = file.sections.filter(({ name }) => tableSections.has(name));
+  const sizeBytes = sections.reduce((sum, section) => sum + section.sizeBytes, 0);
+  const hasFrame = sections.some((s) => s.name === '.eh_frame' && s.type !== sectionType.noBits);
+  const isByHeader = !hasFrame && segments.some(({ type }) => type === segmentType.ehFrame);
+  if (sections.length === 0 || isByHeader || !(sizeBytes <= maxHashedBytes)) return '';
+  const hash = createHash('sha256').update(JSON.stringify([machine, segments, file.sections]));
+  for (const section of sections) {
+    const bytes = readSection(read, section, maxHashedBytes);
+    if (bytes === undefined) return '';
+    hash.update(bytes);
+  }
+  return hash.digest('hex');
+}
+
+/** Builds the table, and says what that cost. */
+function buildFileTable(
+  { fd, origin }: FileQuestion,
+  maxBytes: number,
+): Pick<TableBuilt, 'result' | 'cpuMs'> {
+  const startedMs = threadCpuMs();
+  const read = fileReader(fd, origin);
+  const file = readElf(read);
+  const result =
+    'reason' in file ? { reason: 'not-elf' as const } : buildTable(read, file, { maxBytes });
+  return { result, cpuMs: Math.max(0, threadCpuMs() - startedMs) };
+}
+
+/** What this thread has used. A kernel without schedstat: the time that went by. */
+function threadCpuMs(): number {
+  try {
+    const [onCpuNs] = readFileSync('/proc/thread-self/schedstat', 'latin1').split(' ', 1);
+    return Number(onCpuNs) / 1e6;
+  } catch {
+    return performance.now();
+  }
+}
+
+/** Where code lies in the file, and what its addresses in the table are. */
+function codeSegments(file: ElfFile): CodeSegment[] {
+  const base = lowestLoadAddress(file);
+  if (base === undefined) return [];
+  return file.segments
+    .filter((s) => s.type === segmentType.load && s.isExecutable && s.fileSizeBytes > 0)
+    .slice(0, maxSegments)
+    .map(({ offset, fileSizeBytes, address }) => ({
+      offset,
+      limit: offset + fileSizeBytes,
+      pcMinusOffset: address - base - offset,
+    }));
+}
+
+
