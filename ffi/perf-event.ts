@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { lastErrno, libcFunction, systemCall } from './native.js';
 
 const ATTR_BYTES = 112;
+const PERF_FLAG_PID_CGROUP = 4;
 const PERF_FLAG_FD_CLOEXEC = 8;
 
 const IOC_ENABLE = 0x2400;
@@ -43,6 +44,10 @@ export const sampleBit = {
   period: 1 << 8,
 } as const;
 
+/** Bits of read_format: what read(2) gives. With `group` it begins with the number of the group's
+ *  events, then the times, then one value an event. */
+export const readBit = { timeEnabled: 1 << 0, timeRunning: 1 << 1, group: 1 << 3 } as const;
+
 /** Bit numbers of the flag word. */
 const flagBit = {
   disabled: 0,
@@ -76,6 +81,8 @@ export type PerfFlag = keyof typeof flagBit;
 export interface PerfEventAttr {
   readonly type: number;
   readonly config: number | bigint;
+  readonly config1?: bigint;
+  readonly config2?: bigint;
   readonly frequencyHz?: number;
   readonly period?: number | bigint;
   readonly sampleType?: number;
@@ -87,11 +94,14 @@ export interface PerfEventAttr {
   readonly wakeupEvents?: number;
 }
 
-/** One CPU, and there all threads or one (`tid`; 0 is the caller). CPU -1 with a
- *  tid: wherever that thread runs. */
+/** One CPU, and there all threads, one (`tid`; 0 is the caller) or those of a cgroup of version 2
+ *  (`cgroupFd`: its open folder). CPU -1 with a tid: wherever that thread runs. `groupFd`: the
+ *  leader with which the event counts at the same times. */
 export interface PerfTarget {
   readonly cpu: number;
   readonly tid?: number;
+  readonly cgroupFd?: number;
+  readonly groupFd?: number;
 }
 
 const perfEventOpen = systemCall('perf_event_open', ['void *', 'int', 'int', 'int', 'ulong']);
@@ -105,8 +115,9 @@ export function openPerfEvent(
   attr: PerfEventAttr,
   target: PerfTarget,
 ): { readonly fd: number } | { readonly errno: string } {
-  const { cpu, tid = -1 } = target;
-  const fd = perfEventOpen(encodeAttr(attr), tid, cpu, -1, PERF_FLAG_FD_CLOEXEC) as number;
+  const { cpu, tid = -1, cgroupFd, groupFd = -1 } = target;
+  const flags = PERF_FLAG_FD_CLOEXEC | (cgroupFd === undefined ? 0 : PERF_FLAG_PID_CGROUP);
+  const fd = perfEventOpen(encodeAttr(attr), cgroupFd ?? tid, cpu, groupFd, flags) as number;
   return fd < 0 ? { errno: lastErrno() } : { fd };
 }
 
@@ -135,6 +146,8 @@ export function encodeAttr(attr: PerfEventAttr): Buffer {
   bytes.writeBigUInt64LE(BigInt(attr.readFormat ?? 0), 32);
   bytes.writeBigUInt64LE(flags, 40);
   bytes.writeUInt32LE(attr.wakeupBytes ?? attr.wakeupEvents ?? 0, 48);
+  bytes.writeBigUInt64LE(attr.config1 ?? 0n, 56);
+  bytes.writeBigUInt64LE(attr.config2 ?? 0n, 64);
   bytes.writeInt32LE(attr.clockId ?? 0, 92);
   return bytes;
 }

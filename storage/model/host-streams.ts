@@ -15,6 +15,12 @@ export interface HostStream {
   readonly isInSeconds: boolean;
 }
 
+/** Cheap enough to be read each second. */
+const secondsFiles = [
+  ...['/proc/stat', '/proc/loadavg', '/proc/meminfo', '/proc/diskstats', '/proc/net/dev'],
+  '/proc/pressure',
+];
+
 /** Key fields that are numbers; all others are text. */
 const numberFields = ['cpu', 'minutes'];
 
@@ -34,7 +40,7 @@ function metric(
       name: key,
       type: numberFields.includes(key) ? 'number' : 'string',
     }));
-  const isInSeconds = source.startsWith('/proc/') || source.startsWith('/sys/class/');
+  const isInSeconds = secondsFiles.some((file) => source.startsWith(file));
   return { info: { name, kind, valueType: { type, unit }, fields }, source, meaning, isInSeconds };
 }
 
@@ -299,18 +305,19 @@ export type HostStreamName = keyof typeof hostStreams;
 
 /** docs/streams.md. */
 export function streamsPage(): string {
-  const rows = Object.values<HostStream>(hostStreams).map(({ info, source, meaning }) => {
+  const rows = Object.values<HostStream>(hostStreams).map(({ info, source, meaning, isInSeconds }) => {
     const { name, kind, valueType, fields = [] } = info;
     const keys = fields.map((f) => (f.unit === undefined ? f.name : `${f.name} (${f.unit})`));
-    return `| ${name} | ${kind} | ${valueType.unit} | ${keys.join(', ')} | ${source} | ${meaning} |`;
+    const seconds = isInSeconds ? ' (1 s)' : '';
+    return `| ${name}${seconds} | ${kind} | ${valueType.unit} | ${keys.join(', ')} | ${source} | ${meaning} |`;
   });
   return [
     '# Streams of the host',
     '',
     'What is kept beside samples, in buckets of 10 s. A counter holds what was added in the bucket; a',
     'key without a row had nothing added. A gauge holds the last value read in the bucket. An event has',
-    'the fields as columns; -1 is a number that is not known. Streams read from /proc and /sys/class are',
-    'also kept each second for the last minutes while the daemon runs.',
+    'the fields as columns; -1 is a number that is not known. Those marked (1 s) are also kept each',
+    'second for the last minutes while the daemon runs.',
     '',
     '| stream | kind | unit | keys or columns | read from | meaning |',
     '|---|---|---|---|---|---|',
