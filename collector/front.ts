@@ -19,6 +19,7 @@ import { findProbes, loadProbes } from './agent/probes.js';
 import type { SamplingPlan } from './agent/sampling-plan.js';
 import { planSampling } from './agent/sampling-plan.js';
 import { onlineCpus } from './host/cpus.js';
+import { HostReaders } from './host/host-readers.js';
 import { MetricSources } from './host/metric-sources.js';
 import { ModuleOpener } from './host/module-opener.js';
 import type { SeenModule } from './host/module-opener.js';
@@ -98,8 +99,8 @@ export class Front {
     try {
       for (const fd of processes.fds) front.#poller.add(fd);
       await front.#startProbes(config, options);
-      front.#metrics.openHostReaders({ config, note: (text) => front.#note(text) });
       await processes.readExisting();
+      front.#metrics.add(new HostReaders({ config, note: (text) => front.#note(text) }));
       front.#openGate();
       return front;
     } catch (error) {

@@ -7,8 +7,9 @@ import * as v from 'valibot';
 import { defaultDataDir } from './data-dir.js';
 import { readOptionFile } from './option-file.js';
 import type { FileOptions, FileProblem, Knobs } from './option-file.js';
-import { eventsOption, textOptions } from './schema.js';
-import type { OptionValues, SamplingEvent, TextOptionPath } from './schema.js';
+import { listOptions, textOptions } from './schema.js';
+import type { ListOptionPath, ListValues, OptionValues } from './schema.js';
+import type { SamplingEvent, TextOptionPath } from './schema.js';
 
 /** **Units**: as the names end. **Limits**: those of the schema; `probes` is as
  *  written, for who knows the probes. */
@@ -34,6 +35,21 @@ export interface Config {
     readonly stackMapEntries: number;
     readonly countMapEntries: number;
     readonly eventsPerFlush: number;
+    readonly counterDescriptors: number;
+  };
+  readonly counters: {
+    /** Events by perf's names; those of one group are scheduled and read together. */
+    readonly groups: readonly (readonly string[])[];
+    /** Paths of cgroups of version 2 that are counted apart. */
+    readonly cgroups: readonly string[];
+  };
+  readonly context: {
+    /** How long readings of each second are kept in memory; 0: not at all. */
+    readonly secondsMs: number;
+    readonly processes: number;
+    readonly cgroups: number;
+    /** 0 emerg ... 7 debug; -1: none. */
+    readonly kernelLevel: number;
   };
   readonly socket: { readonly mode: number; readonly group: string };
   readonly log: { readonly level: 'error' | 'warn' | 'info' | 'debug' };
@@ -112,15 +128,20 @@ export function loadConfig(sources: ConfigSources): ConfigResult {
     }
   }
 
-  const events = v.safeParse(eventsOption.schema, read.events?.value ?? []);
-  if (events.success) {
-    const origin = read.events === undefined ? 'default' : `file ${file}:${read.events.line}`;
-    origins.push({ option: eventsOption.path, value: JSON.stringify(events.output), origin });
-  } else {
-    const message =
-      `${eventsOption.path}: ${quote(JSON.stringify(read.events?.value))} is not allowed; ` +
-      `allowed: ${eventsOption.allowed}`;
-    problems.push({ file, line: read.events?.line ?? 0, message, source: 'file' });
+  const lists: Partial<Record<ListOptionPath, unknown>> = {};
+  for (const path of Object.keys(listOptions) as ListOptionPath[]) {
+    const { schema, allowed, default: fallback } = listOptions[path];
+    const written = read.lists.get(path);
+    const parsed = v.safeParse(schema, written?.value ?? fallback);
+    if (parsed.success) {
+      lists[path] = parsed.output;
+      const origin = written === undefined ? 'default' : `file ${file}:${written.line}`;
+      origins.push({ option: path, value: JSON.stringify(parsed.output), origin });
+    } else {
+      const value = quote(JSON.stringify(written?.value));
+      const message = `${path}: ${value} is not allowed; allowed: ${allowed}`;
+      problems.push({ file, line: written?.line ?? 0, message, source: 'file' });
+    }
   }
   for (const [probe, knobs] of Object.entries(read.probes)) {
     for (const [knob, { value, line }] of Object.entries(knobs)) {
@@ -132,16 +153,16 @@ export function loadConfig(sources: ConfigSources): ConfigResult {
     }
   }
 
-  if (problems.length > 0 || !events.success) {
+  if (problems.length > 0) {
     return { ok: false, problems: problems.sort((a, b) => a.line - b.line) };
   }
   return {
     ok: true,
-    loaded: { config: configOf(values as OptionValues, events.output, read.probes), origins },
+    loaded: { config: configOf(values as OptionValues, lists as ListValues, read.probes), origins },
   };
 }
 
-const noFile: FileOptions = { texts: new Map(), probes: {}, problems: [] };
+const noFile: FileOptions = { texts: new Map(), lists: new Map(), probes: {}, problems: [] };
 
 function findGiven(
   path: TextOptionPath,
@@ -185,13 +206,13 @@ function dataDirOf(given: Given, file: string): string {
     : resolve(given.text);
 }
 
-function configOf(values: OptionValues, events: readonly SamplingEvent[], probes: Knobs): Config {
+function configOf(values: OptionValues, lists: ListValues, probes: Knobs): Config {
   return {
     dataDir: values.dataDir,
     sampling: {
       frequencyHz: values['sampling.frequencyHz'],
       cpus: values['sampling.cpus'],
-      events,
+      events: lists['sampling.events'],
     },
     flush: { intervalMs: values['flush.interval'] },
     store: { maxAgeMs: values['store.maxAge'] },
@@ -206,6 +227,14 @@ function configOf(values: OptionValues, events: readonly SamplingEvent[], probes
       stackMapEntries: values['limits.stackMapEntries'],
       countMapEntries: values['limits.countMapEntries'],
       eventsPerFlush: values['limits.eventsPerFlush'],
+      counterDescriptors: values['limits.counterDescriptors'],
+    },
+    counters: { groups: lists['counters.events'], cgroups: lists['counters.cgroups'] },
+    context: {
+      secondsMs: values['context.seconds'],
+      processes: values['context.processes'],
+      cgroups: values['context.cgroups'],
+      kernelLevel: values['context.kernelLevel'],
     },
     socket: { mode: values['socket.mode'], group: values['socket.group'] },
     log: { level: values['log.level'] },

@@ -4,8 +4,8 @@
 import { closeSync, openSync, readSync } from 'node:fs';
 import { LineCounter, isMap, isNode, isScalar, parseDocument, visit } from 'yaml';
 import type { Document, YAMLMap } from 'yaml';
-import { eventsOption, textOptions } from './schema.js';
-import type { TextOptionPath } from './schema.js';
+import { listOptions, textOptions } from './schema.js';
+import type { ListOptionPath, TextOptionPath } from './schema.js';
 
 /** A configuration file is larger than this only by mistake. */
 const maxFileBytes = 64 * 1024;
@@ -26,7 +26,8 @@ export type Knobs = Readonly<
 export interface FileOptions {
   /** Path of a text option -> as written. */
   readonly texts: ReadonlyMap<string, { readonly text: string; readonly line: number }>;
-  readonly events?: { readonly value: unknown; readonly line: number };
+  /** Path of a list option -> as YAML reads it. */
+  readonly lists: ReadonlyMap<ListOptionPath, { readonly value: unknown; readonly line: number }>;
   readonly probes: Knobs;
   readonly problems: readonly FileProblem[];
 }
@@ -38,7 +39,7 @@ export function readOptionFile(file: string, isRequired: boolean): FileOptions {
   const isAbsent = read.code === 'ENOENT' || read.code === 'ENOTDIR';
   const problems =
     isAbsent && !isRequired ? [] : [{ file, line: 0, message: `cannot read it: ${read.reason}` }];
-  return { texts: new Map(), probes: {}, problems };
+  return { texts: new Map(), lists: new Map(), probes: {}, problems };
 }
 
 /** The same for text at hand; `file` only names it in problems. */
@@ -79,7 +80,7 @@ function readBounded(file: string): ReadResult {
 
 class OptionReader implements FileOptions {
   readonly texts = new Map<string, { text: string; line: number }>();
-  events?: { value: unknown; line: number };
+  readonly lists = new Map<ListOptionPath, { value: unknown; line: number }>();
   readonly probes: Record<string, Record<string, { value: unknown; line: number }>> =
     Object.create(null);
   readonly problems: FileProblem[] = [];
@@ -129,8 +130,8 @@ class OptionReader implements FileOptions {
         );
       } else if (isEmpty(value)) {
         continue;
-      } else if (path === eventsOption.path) {
-        this.events = { value: isNode(value) ? value.toJS(document) : value, line };
+      } else if (isListOption(path)) {
+        this.lists.set(path, { value: isNode(value) ? value.toJS(document) : value, line });
       } else if (isTextOption(path)) {
         if (isScalar(value)) {
           this.texts.set(path, { text: value.source ?? String(value.value), line });
@@ -180,6 +181,10 @@ function isTextOption(path: string): path is TextOptionPath {
   return Object.hasOwn(textOptions, path);
 }
 
+function isListOption(path: string): path is ListOptionPath {
+  return Object.hasOwn(listOptions, path);
+}
+
 /** An option or section without a value keeps its default. */
 function isEmpty(node: unknown): boolean {
   return node === null || node === undefined || (isScalar(node) && node.value === null);
@@ -191,7 +196,7 @@ function keyOf(key: unknown): string {
 
 /** Names that may stand below a prefix like `sampling.`, or at the top for ''. */
 function namesBelow(prefix: string): readonly string[] {
-  const paths = [...Object.keys(textOptions), eventsOption.path, 'probes'];
+  const paths = [...Object.keys(textOptions), ...Object.keys(listOptions), 'probes'];
   const names = paths
     .filter((path) => path.startsWith(prefix))
     .map((path) => path.slice(prefix.length).split('.')[0]!);

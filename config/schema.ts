@@ -1,6 +1,6 @@
 // Every option: its schema, its default as it would be written, and what is allowed in words. An
-// option is read from text, so that flag, environment, file and default go the same way; only
-// `sampling.events` is a list and has no text.
+// option is read from text, so that flag, environment, file and default go the same way; lists have
+// no text: only the file can give them.
 
 import * as v from 'valibot';
 import { parseCpuList, parseDurationMs, parseFileMode, parseSizeBytes } from './units.js';
@@ -35,6 +35,18 @@ function readBy<T>(
   return { allowed, schema: v.pipe(v.string(), parsed) };
 }
 
+/** From the gravest on; `none` keeps none. */
+const kernelLevels = [
+  'none',
+  'emerg',
+  'alert',
+  'crit',
+  'err',
+  'warning',
+  'notice',
+  'info',
+  'debug',
+] as const;
 const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 
 const eventSchema = v.pipe(
@@ -144,6 +156,39 @@ export const textOptions = {
     environment: 'FLAMEKEEPER_LIMITS_EVENTS_PER_FLUSH',
     ...integerFrom(1, 1_000_000),
   },
+  'limits.counterDescriptors': {
+    default: '4096',
+    environment: 'FLAMEKEEPER_LIMITS_COUNTER_DESCRIPTORS',
+    ...integerFrom(0, 2 ** 20),
+  },
+  'context.seconds': {
+    default: '15m',
+    environment: 'FLAMEKEEPER_CONTEXT_SECONDS',
+    ...readBy(
+      'a duration from 1m to 1h, or 0s',
+      parseDurationMs,
+      (ms) => ms === 0 || (ms >= 60e3 && ms <= 3600e3),
+    ),
+  },
+  'context.processes': {
+    default: '50',
+    environment: 'FLAMEKEEPER_CONTEXT_PROCESSES',
+    ...integerFrom(0, 500),
+  },
+  'context.cgroups': {
+    default: '64',
+    environment: 'FLAMEKEEPER_CONTEXT_CGROUPS',
+    ...integerFrom(0, 1000),
+  },
+  'context.kernelLevel': {
+    default: 'warning',
+    environment: 'FLAMEKEEPER_CONTEXT_KERNEL_LEVEL',
+    allowed: `one of ${kernelLevels.join(', ')}`,
+    schema: v.pipe(
+      v.picklist(kernelLevels),
+      v.transform((level) => kernelLevels.indexOf(level) - 1),
+    ),
+  },
   'socket.mode': {
     default: '0660',
     environment: 'FLAMEKEEPER_SOCKET_MODE',
@@ -173,13 +218,52 @@ export type OptionValues = {
   readonly [P in TextOptionPath]: v.InferOutput<(typeof textOptions)[P]['schema']>;
 };
 
-/** `sampling.events`: more sample types beside the clock. Only the file can give it. */
-export const eventsOption = {
-  path: 'sampling.events',
-  allowed:
-    `a list of at most ${maxEvents} entries like { event: page-faults, period: 100 }, ` +
-    'each with a period or a frequencyHz (1 to 999), not both',
-  schema: v.pipe(v.array(eventSchema), v.maxLength(maxEvents)),
+const counterName = v.pipe(v.string(), v.regex(/^[\x21-\x7e]{1,128}$/));
+
+/** A counter, or those that are to be scheduled and read together. */
+const counterGroup = v.union([
+  v.pipe(
+    counterName,
+    v.transform((name) => [name]),
+  ),
+  v.pipe(v.array(counterName), v.minLength(1), v.maxLength(32)),
+]);
+
+/** Path in the file -> a list that stands there; only the file can give it. */
+export const listOptions = {
+  'sampling.events': {
+    default: [] as unknown[],
+    allowed:
+      `a list of at most ${maxEvents} entries like { event: page-faults, period: 100 }, ` +
+      'each with a period or a frequencyHz (1 to 999), not both',
+    schema: v.pipe(v.array(eventSchema), v.maxLength(maxEvents)),
+  },
+  'counters.events': {
+    default: [
+      ['context-switches', 'cpu-migrations', 'minor-faults', 'major-faults'],
+      ['msr/tsc/', 'msr/aperf/', 'msr/mperf/'],
+      ['cycles', 'instructions'],
+      ['branches', 'branch-misses'],
+      ['cache-references', 'cache-misses'],
+    ] as unknown[],
+    allowed: "a list of at most 64 events by perf's names, or lists of those to be read together",
+    schema: v.pipe(v.array(counterGroup), v.maxLength(64)),
+  },
+  'counters.cgroups': {
+    default: [] as unknown[],
+    allowed: 'a list of at most 64 paths of cgroups like /system.slice/nginx.service',
+    schema: v.pipe(
+      v.array(v.pipe(v.string(), v.regex(/^(?:\/(?!\.\.?(?:\/|$))[^/\0]{1,255}){1,64}$/))),
+      v.maxLength(64),
+    ),
+  },
 } as const;
+
+export type ListOptionPath = keyof typeof listOptions;
+
+/** What each list becomes. */
+export type ListValues = {
+  readonly [P in ListOptionPath]: v.InferOutput<(typeof listOptions)[P]['schema']>;
+};
 
 export type SamplingEvent = v.InferOutput<typeof eventSchema>;

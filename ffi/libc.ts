@@ -14,6 +14,7 @@ const RLIM_INFINITY = (1n << 64n) - 1n;
 
 const AF_UNIX = 1;
 const AF_NETLINK = 16;
+const SEEK_END = 2;
 const SOCK_DGRAM = 2;
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
@@ -37,6 +38,7 @@ const setrlimit = libcFunction('setrlimit', 'int', ['int', 'void *']);
 const socket = libcFunction('socket', 'int', ['int', 'int', 'int']);
 const bind = libcFunction('bind', 'int', ['int', 'void *', 'uint32_t']);
 const recv = libcFunction('recv', 'long', ['int', 'void *', 'size_t', 'int']);
+const lseek = libcFunction('lseek', 'long', ['int', 'long', 'int']);
 const sendto = libcFunction('sendto', 'long', [
   'int',
   'void *',
@@ -49,6 +51,11 @@ const datagram = Buffer.alloc(2048);
 
 export function closeFd(fd: number): void {
   close(fd);
+}
+
+/** What the file holds already will not be read. False when it cannot be passed over. */
+export function seekToEnd(fd: number): boolean {
+  return (lseek(fd, 0, SEEK_END) as number) >= 0;
 }
 
 /** What to add to a CLOCK_MONOTONIC time. **Units**: ns. */

@@ -30,6 +30,10 @@ export class HostNaming implements Naming, EventNaming {
     this.#bootUnixMs = unixMs;
   }
 
+  get processCount(): number {
+    return this.#table.counts.liveProcesses;
+  }
+
   image(tgid: number, startBootNs: number, execId: number): SampledImage | undefined {
     const incarnation = this.#table.resolve(tgid, startBootNs, execId);
     if (incarnation === undefined) return undefined;

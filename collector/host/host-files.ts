@@ -16,7 +16,7 @@ import {
   pressureParser,
 } from '../pipeline/host-text.js';
 import type { HostParser, Tell } from '../pipeline/host-text.js';
-import { KeptFile } from './kept-file.js';
+import { KeptFile, readOnce } from './kept-file.js';
 
 /** A file that was not there is looked for again after so many rounds: PSI may be switched on, a
  *  module loaded. */
@@ -142,9 +142,6 @@ export class LinkSpeeds {
   }
 
   #attribute(device: string, name: string): string {
-    const file = new KeptFile(`${this.#net}/${device}/${name}`);
-    const text = file.read() ?? '';
-    file.close();
-    return text.trim();
+    return (readOnce(`${this.#net}/${device}/${name}`) ?? '').trim();
   }
 }

@@ -62,3 +62,11 @@ function grow(): void {
   shared.copy(larger);
   shared = larger;
 }
+
+/** A file that is read once; undefined when it is not there or cannot be read. */
+export function readOnce(path: string): string | undefined {
+  const file = new KeptFile(path);
+  const text = file.read();
+  file.close();
+  return text;
+}

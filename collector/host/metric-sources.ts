@@ -5,7 +5,6 @@
 //
 // A source deals with its own failures: what it cannot read it counts, or notes once.
 
-import type { Config } from '../../config/load.js';
 import type { Counters } from '../../storage/model/completeness.js';
 import type { StreamInfo } from '../../storage/model/stream.js';
 import { streamKey } from '../../storage/model/stream.js';
@@ -36,15 +35,6 @@ export interface MetricSource {
   close(): void;
 }
 
-export interface SourceOptions {
-  readonly config: Config;
-  /** Tells a user once of something that is missing. */
-  readonly note: (text: string) => void;
-}
-
-/** Readers of the host, in the order of their streams. */
-const hostReaders: readonly ((options: SourceOptions) => MetricSource)[] = [];
-
 export class MetricSources {
   readonly #sources: MetricSource[] = [];
   /** Stream key -> values of messages that were given up; told with the next flush. */
@@ -52,10 +42,6 @@ export class MetricSources {
 
   add(source: MetricSource): void {
     this.#sources.push(source);
-  }
-
-  openHostReaders(options: SourceOptions): void {
-    for (const open of hostReaders) this.add(open(options));
   }
 
   flip(): void {

@@ -10,7 +10,7 @@ import { countOf } from '../pipeline/host-text.js';
 import { encodePmuTerms, parsePmuFormat, parsePmuTerms } from '../pipeline/pmu-text.js';
 import type { PmuTerm } from '../pipeline/pmu-text.js';
 import { parseCpuList } from './cpus.js';
-import { KeptFile } from './kept-file.js';
+import { readOnce } from './kept-file.js';
 import { findNamedEvent } from './perf-events.js';
 
 export interface CounterEvent {
@@ -107,10 +107,7 @@ function modifierFlags(modifiers: string): readonly PerfFlag[] {
 }
 
 function readAttribute(path: string): string | undefined {
-  const file = new KeptFile(path);
-  const text = file.read()?.trim();
-  file.close();
-  return text;
+  return readOnce(path)?.trim();
 }
 
 function namesIn(folder: string): string[] {

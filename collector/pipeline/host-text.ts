@@ -82,12 +82,14 @@ export function parseUptime(text: string, tell: Tell): void {
   if (/^\d+(?:\.\d+)?$/.test(word)) tell('uptime', Number(word));
 }
 
-const memoryKinds = new Set([
-  ...['MemTotal', 'MemFree', 'MemAvailable', 'Buffers', 'Cached', 'SwapCached', 'Active'],
-  ...['Inactive', 'Unevictable', 'SwapTotal', 'SwapFree', 'Dirty', 'Writeback', 'AnonPages'],
-  ...['Mapped', 'Shmem', 'KReclaimable', 'Slab', 'SReclaimable', 'SUnreclaim', 'KernelStack'],
-  ...['PageTables', 'CommitLimit', 'Committed_AS', 'Percpu', 'AnonHugePages', 'Hugetlb'],
-]);
+const memoryKinds = new Set(
+  (
+    'MemTotal MemFree MemAvailable Buffers Cached SwapCached Active Inactive Unevictable ' +
+    'SwapTotal SwapFree Dirty Writeback AnonPages Mapped Shmem KReclaimable Slab ' +
+    'SReclaimable SUnreclaim KernelStack PageTables CommitLimit Committed_AS Percpu ' +
+    'AnonHugePages Hugetlb'
+  ).split(' '),
+);
 
 /** /proc/meminfo. */
 export function parseMeminfo(text: string, tell: Tell): void {
@@ -100,13 +102,14 @@ export function parseMeminfo(text: string, tell: Tell): void {
   }
 }
 
-const vmEvents = new Set([
-  ...['pgpgin', 'pgpgout', 'pswpin', 'pswpout', 'pgfault', 'pgmajfault', 'pgscan_kswapd'],
-  ...['pgscan_direct', 'pgsteal_kswapd', 'pgsteal_direct', 'allocstall_normal'],
-  ...['allocstall_movable', 'workingset_refault_anon', 'workingset_refault_file'],
-  ...['compact_stall', 'compact_fail', 'oom_kill', 'thp_fault_alloc', 'thp_collapse_alloc'],
-  ...['numa_pages_migrated'],
-]);
+const vmEvents = new Set(
+  (
+    'pgpgin pgpgout pswpin pswpout pgfault pgmajfault pgscan_kswapd pgscan_direct ' +
+    'pgsteal_kswapd pgsteal_direct allocstall_normal allocstall_movable ' +
+    'workingset_refault_anon workingset_refault_file compact_stall compact_fail oom_kill ' +
+    'thp_fault_alloc thp_collapse_alloc numa_pages_migrated'
+  ).split(' '),
+);
 
 /** /proc/vmstat. */
 export function parseVmstat(text: string, tell: Tell): void {
@@ -191,8 +194,14 @@ export function parseNetDev(text: string, tell: Tell): void {
 
 /** What stands among the protocols' counters and is none. */
 const protocolSettings = new Set([
-  ...['Ip Forwarding', 'Ip DefaultTTL', 'Tcp RtoAlgorithm', 'Tcp RtoMin', 'Tcp RtoMax'],
-  ...['Tcp MaxConn', 'Tcp CurrEstab', 'MPTcpExt MPCurrEstab'],
+  'Ip Forwarding',
+  'Ip DefaultTTL',
+  'Tcp RtoAlgorithm',
+  'Tcp RtoMin',
+  'Tcp RtoMax',
+  'Tcp MaxConn',
+  'Tcp CurrEstab',
+  'MPTcpExt MPCurrEstab',
 ]);
 
 /** /proc/net/snmp and /proc/net/netstat: a line of names, then one of numbers. */

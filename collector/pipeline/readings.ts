@@ -31,6 +31,8 @@ export interface Taken {
   readonly series: readonly Series[];
   /** By place in `series`: what was added, or the gauge's value. */
   readonly values: readonly number[];
+  /** Streams of which something was told. */
+  readonly told: ReadonlySet<HostStreamName>;
   /** Counters that went backwards, and readings that found no room, by stream. */
   readonly backwards: ReadonlyMap<HostStreamName, number>;
   readonly overLimit: ReadonlyMap<HostStreamName, number>;
@@ -92,6 +94,7 @@ export class Readings {
   take(): Taken {
     const series: Series[] = [];
     const values: number[] = [];
+    const told = new Set<HostStreamName>();
     for (const each of this.#series) {
       if (each.round !== this.#round) continue;
       const isGauge = hostStreams[each.stream].info.kind === 'gauge';
@@ -102,12 +105,14 @@ export class Readings {
         series.push(each);
         values.push(added);
       }
+      told.add(each.stream);
       this.#begun.add(each.stream);
     }
     this.#forget();
     const taken = {
       series,
       values,
+      told,
       backwards: new Map(this.#backwards),
       overLimit: new Map(this.#overLimit),
     };

@@ -16,10 +16,9 @@ export interface HostStream {
 }
 
 /** Cheap enough to be read each second. */
-const secondsFiles = [
-  ...['/proc/stat', '/proc/loadavg', '/proc/meminfo', '/proc/diskstats', '/proc/net/dev'],
-  '/proc/pressure',
-];
+const secondsFiles = ['stat', 'loadavg', 'meminfo', 'diskstats', 'net/dev', 'pressure'].map(
+  (name) => `/proc/${name}`,
+);
 
 /** Key fields that are numbers; all others are text. */
 const numberFields = ['cpu', 'minutes'];

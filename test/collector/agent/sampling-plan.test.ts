@@ -25,7 +25,8 @@ test('the period is what the kernel makes of the frequency', () => {
 test('what the maps cannot hold in one interval is drained more often, in equal parts of it', () => {
   const quiet = planSampling(sampling({ frequencyHz: 47 }));
   assert.equal(quiet.intervalMs, 10_000);
-  const config = configWith({ limits: { stackMapEntries: 1024, countMapEntries: 0, eventsPerFlush: 1 } });
+  const { limits } = configWith({});
+  const config = configWith({ limits: { ...limits, stackMapEntries: 1024 } });
   const dense = planSampling({ ...config, sampling: { ...config.sampling, frequencyHz: 999 } });
   assert.ok((999 * onlineCpus().length * dense.intervalMs) / 1000 <= 1024 || dense.intervalMs === 200);
   assert.equal(10_000 % dense.intervalMs, 0);

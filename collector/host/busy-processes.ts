@@ -1,0 +1,156 @@
+// The processes that used most CPU, by the samples of a flush, and what /proc says of each. Those
+// that were busy lately are followed on, so that what they add is known when they are busy again;
+// nothing scans /proc. (front)
+
+import { pageSizeBytes } from '../../ffi/memory-map.js';
+import { hostStreams } from '../../storage/model/host-streams.js';
+import type { SeriesInfo } from '../../storage/model/series.js';
+import type { SampleRows } from '../messages.js';
+import { addedCounts, noCounts, parseProcess } from '../pipeline/process-text.js';
+import type { ProcessCounts, ProcessReading } from '../pipeline/process-text.js';
+import { readOnce } from './kept-file.js';
+import type { TakeContext, TakenStream } from './metric-sources.js';
+
+/** Flushes that a process is followed after it was busy last. */
+const FOLLOW_ROUNDS = 30;
+/** start_boottime to the tick of /proc/PID/stat, and what the clocks' offsets differ by. */
+const START_TOLERANCE_MS = 25;
+
+interface Followed {
+  readonly series: SeriesInfo;
+  /** Whatever it counts began with 0 after the round before. */
+  readonly isNew: boolean;
+  busyRound: number;
+  last: { readonly counts: ProcessCounts; readonly atMs: number } | undefined;
+}
+
+type Naming = Pick<TakeContext['naming'], 'startUnixMs'>;
+
+export class BusyProcesses {
+  readonly #maxProcesses: number;
+  readonly #followed = new Map<number, Followed>();
+  #round = 0;
+  #lastRoundMs = Date.now();
+
+  constructor(options: { readonly maxProcesses: number }) {
+    this.#maxProcesses = options.maxProcesses;
+  }
+
+  take({ naming, samples, span }: TakeContext): TakenStream {
+    this.#round++;
+    this.#follow(busiest(samples, this.#maxProcesses));
+    this.#lastRoundMs = Date.now();
+    const rows: (readonly (string | number)[])[] = [];
+    let gone = 0;
+    for (const [pid, followed] of this.#followed) {
+      const row = this.#read(pid, followed, naming);
+      if (row === undefined) {
+        this.#followed.delete(pid);
+        gone++;
+      } else if (row !== 'idle') rows.push(row);
+    }
+    const timeNs = Number(span.endUnixNs - span.startUnixNs);
+    const { info } = hostStreams.process;
+    const columns = (info.fields ?? []).map(({ type }, c) =>
+      type === 'string'
+        ? rows.map((row) => String(row[c]))
+        : Float64Array.from(rows, (row) => Number(row[c])),
+    );
+    return {
+      info,
+      counters: { captured: rows.length, gone },
+      columns: { timesNs: new Float64Array(rows.length).fill(timeNs), columns },
+    };
+  }
+
+  /** The busy ones first; those that were busy longest ago make room. */
+  #follow(busy: readonly SeriesInfo[]): void {
+    for (const series of busy) {
+      const known = this.#followed.get(series.pid);
+      this.#followed.delete(series.pid);
+      const isSame = known?.series.startUnixMs === series.startUnixMs;
+      const isNew = series.startUnixMs > this.#lastRoundMs;
+      const last = isSame ? known?.last : undefined;
+      this.#followed.set(series.pid, { series, isNew, busyRound: this.#round, last });
+    }
+    for (const [pid, { busyRound }] of this.#followed) {
+      const isOld = busyRound < this.#round - FOLLOW_ROUNDS;
+      if (isOld || this.#followed.size > this.#maxProcesses) this.#followed.delete(pid);
+    }
+  }
+
+  /** undefined: the process has ended, or its number is another's now. */
+  #read(
+    pid: number,
+    followed: Followed,
+    naming: Naming,
+  ): readonly (string | number)[] | 'idle' | undefined {
+    const { series, last, isNew, busyRound } = followed;
+    const reading = readProcess(pid);
+    if (reading === undefined) return undefined;
+    const startUnixMs = naming.startUnixMs(reading.startTicks * 1e7);
+    if (Math.abs(startUnixMs - series.startUnixMs) > START_TOLERANCE_MS) return undefined;
+    const atMs = Date.now();
+    followed.last = { counts: reading.counts, atMs };
+    const before = last?.counts ?? (isNew ? noCounts : undefined);
+    const added = addedCounts(before, reading.counts);
+    if (busyRound !== this.#round && added.every((count) => count <= 0)) return 'idle';
+    const sinceMs = last?.atMs ?? (isNew ? series.startUnixMs : undefined);
+    const intervalMs = sinceMs === undefined ? -1 : Math.max(0, Math.round(atMs - sinceMs));
+    const { userTime, systemTime } = reading.counts;
+    return [
+      pid,
+      series.startUnixMs,
+      series.comm,
+      series.user,
+      series.cgroup,
+      intervalMs,
+      ...added,
+      reading.virtualBytes,
+      reading.residentBytes,
+      reading.sharedBytes,
+      userTime < 0 || systemTime < 0 ? -1 : userTime + systemTime,
+      reading.state,
+      reading.priority,
+      reading.nice,
+      reading.threads,
+      reading.processor,
+    ];
+  }
+}
+
+function readProcess(pid: number): ProcessReading | undefined {
+  const stat = readOnce(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  const [io, schedstat, statm] = ['io', 'schedstat', 'statm'].map((name) =>
+    readOnce(`/proc/${pid}/${name}`),
+  );
+  return parseProcess({ stat, io, schedstat, statm }, pageSizeBytes);
+}
+
+/** The processes with most samples of the clock (stream 0), each by its busiest series, the least
+ *  busy first. Folded ones, which have no number, are left out. */
+export function busiest(samples: readonly SampleRows[], limit: number): readonly SeriesInfo[] {
+  const processes = new Map<number, { series: SeriesInfo; seriesWeight: number; weight: number }>();
+  for (const { rowStream, rowSeries, rowWeight, series } of samples) {
+    const weights = new Float64Array(series.length);
+    for (let i = 0; i < rowSeries.length; i++) {
+      if (rowStream[i] === 0) weights[rowSeries[i]!]! += rowWeight[i]!;
+    }
+    for (const [i, each] of series.entries()) {
+      const weight = weights[i]!;
+      if (each.pid === 0 || each.startUnixMs === 0 || weight === 0) continue;
+      const known = processes.get(each.pid);
+      if (known === undefined || known.series.startUnixMs < each.startUnixMs) {
+        processes.set(each.pid, { series: each, seriesWeight: weight, weight });
+        continue;
+      }
+      known.weight += weight;
+      if (weight <= known.seriesWeight) continue;
+      known.series = each;
+      known.seriesWeight = weight;
+    }
+  }
+  const ascending = [...processes.values()].sort((a, b) => a.weight - b.weight);
+  return ascending.slice(-limit).map(({ series }) => series);
+}

@@ -1,0 +1,182 @@
+// All that is read from the host at each flush: files of /proc and /sys, cgroups, perf counters, the
+// busiest processes, the kernel's log; and each second what is cheap. (front)
+
+import type { Config } from '../../config/load.js';
+import type { HostStreamName } from '../../storage/model/host-streams.js';
+import { hostStreams } from '../../storage/model/host-streams.js';
+import type { CgroupMount } from '../process/cgroup-parse.js';
+import { cgroupHierarchies } from '../process/cgroups.js';
+import { Readings } from '../pipeline/readings.js';
+import type { Taken } from '../pipeline/readings.js';
+import { BusyProcesses } from './busy-processes.js';
+import { CgroupFiles } from './cgroup-files.js';
+import { onlineCpus } from './cpus.js';
+import { HostFiles, LinkSpeeds } from './host-files.js';
+import { KernelLog } from './kernel-log.js';
+import type { MetricSource, TakeContext, TakenStream } from './metric-sources.js';
+import type { CountedGroup } from './perf-counters.js';
+import { PerfCounters } from './perf-counters.js';
+import type { CounterEvent } from './pmu-events.js';
+import { hybridTypes, resolveEvent } from './pmu-events.js';
+
+/** Interfaces, CPUs and disks of a large host have some thousand values. */
+const MAX_SERIES = 8192;
+/** Links are asked for their speed once a minute. */
+const SPEED_ROUNDS = 6;
+const MILLIONTHS = 1e6;
+
+export interface HostReadersOptions {
+  readonly config: Pick<Config, 'context' | 'counters' | 'limits'>;
+  /** Tells a user once of something that is missing. */
+  readonly note: (text: string) => void;
+}
+
+export class HostReaders implements MetricSource {
+  readonly #files = new HostFiles('all');
+  readonly #links = new LinkSpeeds(SPEED_ROUNDS);
+  readonly #readings = new Readings({ maxSeries: MAX_SERIES });
+  readonly #groupReadings = new Readings({ maxSeries: MAX_SERIES, isContinuous: true });
+  readonly #groups: CgroupFiles;
+  readonly #counters: PerfCounters;
+  readonly #processes: BusyProcesses;
+  readonly #kernelLog: KernelLog | undefined;
+
+  constructor({ config, note }: HostReadersOptions) {
+    const { context, counters, limits } = config;
+    const { mounts } = cgroupHierarchies();
+    this.#groups = new CgroupFiles(mounts, { maxGroups: context.cgroups });
+    this.#processes = new BusyProcesses({ maxProcesses: context.processes });
+    this.#counters = openCounters({ ...counters, maxDescriptors: limits.counterDescriptors }, mounts, note);
+    this.#kernelLog = openKernelLog(context.kernelLevel, note);
+    // Where everything stands now.
+    this.#readFiles();
+    this.#readings.take();
+    this.#counters.read();
+  }
+
+  take(context: TakeContext): readonly TakenStream[] {
+    this.#readFiles();
+    this.#readings.tell('tasks', context.naming.processCount, 'processes');
+    this.#groupReadings.begin();
+    this.#groups.read(context.samples, this.#groupReadings.tell);
+    this.#counters.follow(onlineCpus());
+    return [
+      ...streamsOf(this.#readings.take()),
+      ...streamsOf(this.#groupReadings.take()),
+      ...perfStreams(this.#counters.read()),
+      this.#processes.take(context),
+      ...(this.#kernelLog === undefined ? [] : [this.#kernelLog.take(context)]),
+    ];
+  }
+
+  close(): void {
+    this.#files.close();
+    this.#groups.close();
+    this.#counters.close();
+    this.#kernelLog?.close();
+  }
+
+  #readFiles(): void {
+    this.#readings.begin();
+    this.#files.read(this.#readings.tell);
+    this.#links.read(this.#readings.tell);
+  }
+}
+
+function openCounters(
+  { groups, cgroups, maxDescriptors }: Config['counters'] & { readonly maxDescriptors: number },
+  mounts: readonly CgroupMount[],
+  note: (text: string) => void,
+): PerfCounters {
+  const resolve = (name: string): CounterEvent[] => {
+    const event = resolveEvent(name);
+    if (typeof event !== 'string') return [event];
+    note(`counters: ${name} is not counted: ${event}`);
+    return [];
+  };
+  const cgroupRoot = mounts.find(({ rank, root }) => rank === 0 && root === '')?.mountPoint;
+  if (cgroups.length > 0 && cgroupRoot === undefined) {
+    note('counters: cgroups are not counted: version 2 is not mounted');
+  }
+  const plan = {
+    groups: groups.map((names) => names.flatMap(resolve)),
+    cgroups,
+    cgroupRoot,
+    hybridTypes: hybridTypes(),
+    maxDescriptors,
+  };
+  const counters = new PerfCounters(plan, note);
+  counters.follow(onlineCpus());
+  return counters;
+}
+
+function openKernelLog(maxLevel: number, note: (text: string) => void): KernelLog | undefined {
+  if (maxLevel < 0) return undefined;
+  const log = KernelLog.open(maxLevel);
+  if (typeof log !== 'string') return log;
+  note(`the kernel's log cannot be read: ${log}`);
+  return undefined;
+}
+
+interface Rows {
+  readonly keys: (readonly (string | number)[])[];
+  readonly values: number[];
+}
+
+/** A stream that was read has a header, so that a key that is not there had nothing added. */
+function streamsOf({ series, values, told, backwards, overLimit }: Taken): TakenStream[] {
+  const rows = new Map<HostStreamName, Rows>([...told].map((name) => [name, newRows()]));
+  series.forEach(({ stream, keys }, i) => addRow(rows, stream, keys, values[i]!));
+  return [...rows].map(([name, of]) =>
+    takenStream(name, of, {
+      ...(backwards.has(name) ? { backwards: backwards.get(name)! } : {}),
+      ...(overLimit.has(name) ? { 'lost.over_limit': overLimit.get(name)! } : {}),
+    }),
+  );
+}
+
+/** Rows of what was counted; of an event that had to share the hardware its times, too. */
+function perfStreams(groups: readonly CountedGroup[]): TakenStream[] {
+  const rows = new Map<HostStreamName, Rows>();
+  for (const { cpu, cgroup, events, delta } of groups) {
+    events.forEach(({ name, unit, scale }, i) => {
+      const count = delta.counts[i]!;
+      if (unit === 'nanoseconds') addRow(rows, 'perfTime', [name, cpu, cgroup], count);
+      else if (unit === 'count') addRow(rows, 'perfCount', [name, cpu, cgroup], count);
+      else {
+        const millionths = Math.round(count * scale * MILLIONTHS);
+        addRow(rows, 'perfScaled', [name, unit, cpu, cgroup], millionths);
+      }
+      if (delta.runningNs >= delta.enabledNs) return;
+      addRow(rows, 'perfShared', [name, cpu, cgroup, 'enabled'], delta.enabledNs);
+      addRow(rows, 'perfShared', [name, cpu, cgroup, 'running'], delta.runningNs);
+    });
+  }
+  return [...rows].map(([name, of]) => takenStream(name, of, {}));
+}
+
+function newRows(): Rows {
+  return { keys: [], values: [] };
+}
+
+function addRow(
+  rows: Map<HostStreamName, Rows>,
+  name: HostStreamName,
+  key: readonly (string | number)[],
+  value: number,
+): void {
+  let of = rows.get(name);
+  if (of === undefined) rows.set(name, (of = newRows()));
+  of.keys.push(key);
+  of.values.push(value);
+}
+
+function takenStream(
+  name: HostStreamName,
+  { keys, values }: Rows,
+  counters: TakenStream['counters'],
+): TakenStream {
+  const { info } = hostStreams[name];
+  const kind = info.kind === 'gauge' ? 'gauge' : 'counter';
+  return { info, counters, columns: { kind, keys, values: Float64Array.from(values) } };
+}
