@@ -75,6 +75,29 @@ flush: { interval: 200ms }
 store: { maxAge: 12h }
 symbols: { maxSize: 1.5GiB }
 unwind: { maxSize: 8MiB, maxFileSize: 1MiB, cpuPercent: 20, maxFiles: 99 }
+limits:
+  { stackMapEntries: 1024, countMapEntries: 2048, eventsPerFlush: 5, counterDescriptors: 9 }
+counters: { events: [cycles, [msr/tsc/, 'cpu/event=1,umask=2/u']], cgroups: [/a.slice/b] }
+context: { seconds: 1m, processes: 7, cgroups: 8, kernelLevel: none }
+socket: { mode: 0600, group: adm }
+log: { level: debug }
+probes: { process: { arguments: true }, mine: { bins: 7 } }
+`);
+  const { probes, ...rest } = config;
+  assert.deepEqual(rest, {
+    dataDir: '/srv/x',
+    sampling: {
+      frequencyHz: 99,
+      cpus: [0, 1, 2, 8],
+      events: [
+        { event: 'page-faults', period: 100 },
+        { event: 'a:b', frequencyHz: 9 },
+      ],
+    },
+    flush: { intervalMs: 200 },
+    store: { maxAgeMs: 12 * 3600e3 },
+    symbols: { maxBytes: 1.5 * 2 ** 30 },
+    unwind: { maxBytes: 2 ** 23, maxFileBytes: 2 ** 20, cpuShare: 0.2, maxFiles: 99 },
     limits: {
       stackMapEntries: 1024,
       countMapEntries: 2048,
