@@ -114,3 +114,171 @@ probes: { process: { arguments: true }, mine: { bins: 7 } }
   });
   assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 17 });
   assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 17 });
+});
+
+test('a flag wins over the environment, that over the file, that over the default', () => {
+  const file = 'sampling:\n  frequencyHz: 1\n';
+  const env = { FLAMEKEEPER_SAMPLING_FREQUENCY_HZ: '2' };
+  const originOf = (text: string, more: Partial<ConfigSources>) => {
+    const result = load(text, more);
+    assert.ok(result.ok);
+    const { value, origin } = result.loaded.origins.find(
+      ({ option }) => option === 'sampling.frequencyHz',
+    )!;
+    return `${value} ${origin.replace(folder, '')}`;
+  };
+  assert.equal(originOf(file, { env, flags: { frequency: '3' } }), '3 flag --frequency');
+  assert.equal(originOf(file, { env }), '2 environment FLAMEKEEPER_SAMPLING_FREQUENCY_HZ');
+  assert.equal(originOf(file, {}), '1 file /test.yaml:2');
+  assert.equal(originOf('', {}), '47 default');
+});
+
+test('a relative data directory starts where it was written', () => {
+  assert.equal(configOf('dataDir: here').dataDir, join(folder, 'here'));
+  assert.equal(configOf('', { flags: { data: 'here' } }).dataDir, resolve('here'));
+  assert.equal(configOf('', { env: { FLAMEKEEPER_DATA: 'there' } }).dataDir, resolve('there'));
+});
+
+test('without a word, data is in the checkout, or in /var/lib outside of one', () => {
+  assert.equal(defaultDataDir(), resolve('data'));
+  assert.equal(defaultDataDir('/nowhere/at/all'), '/var/lib/flamekeeper');
+  writeFileSync(join(folder, 'package.json'), '{}');
+  assert.equal(defaultDataDir(folder), '/var/lib/flamekeeper');
+});
+
+test('a problem names its line, its value and what is allowed', () => {
+  assert.deepEqual(problemsOf('sampling:\n  frequencyHz: 1000\n'), [
+    '2: sampling.frequencyHz: "1000" is not allowed; allowed: an integer from 1 to 999',
+  ]);
+  assert.deepEqual(problemsOf('store:\n  maxAge: 30\nflush: { interval: 11s }\n'), [
+    '2: store.maxAge: "30" is not allowed; allowed: a duration from 1h to 3650d',
+    '3: flush.interval: "11s" is not allowed; allowed: a duration from 200ms to 10s',
+  ]);
+  assert.deepEqual(problemsOf('\n\nsampling:\n  frequenzy: 1\n'), [
+    '4: "sampling.frequenzy" is no option; allowed here: frequencyHz, cpus, events',
+  ]);
+  assert.match(
+    problemsOf('constructor: 1\n')[0]!,
+    /^1: "constructor" is no option; allowed here: dataDir, sampling/,
+  );
+  assert.match(
+    problemsOf('sampling: { events: [{ event: x, period: 1, frequencyHz: 1 }] }')[0]!,
+    /^1: .*not both$/,
+  );
+  assert.match(
+    problemsOf('sampling: 3')[0]!,
+    /^1: sampling takes options of its own: frequencyHz, cpus, events$/,
+  );
+  assert.match(
+    problemsOf('log: { level: [1] }')[0]!,
+    /^1: log.level takes one value; allowed: one of error, warn/,
+  );
+  assert.match(problemsOf('a: &x 1\nb: *x\n')[0]!, /^2: aliases/);
+  assert.match(problemsOf('log: {}\nlog: {}\n')[0]!, /^2: Map keys must be unique/);
+  assert.match(problemsOf('- 1')[0]!, /^1: options are expected here/);
+  assert.match(
+    problemsOf('probes: { process: 1 }')[0]!,
+    /^1: probes.process takes options of its own/,
+  );
+  assert.match(
+    problemsOf('', { flags: { cpus: '3-1' } })[0]!,
+    /^0: flag --cpus: "3-1" is not allowed; allowed: all, or/,
+  );
+  assert.match(problemsOf('', { flags: { cpus: '\x1b\x9b1m' } })[0]!, /"\\u001b\\u009b1m"/);
+  assert.match(
+    problemsOf('', { env: { FLAMEKEEPER_LOG_LEVEL: 'loud' } })[0]!,
+    /^0: environment FLAMEKEEPER_LOG_LEVEL: /,
+  );
+});
+
+test('a file that is not there matters only when it was asked for', () => {
+  const file = join(folder, 'none.yaml');
+  assert.ok(loadConfig({ file, env: {}, flags: {} }).ok);
+  const required = loadConfig({ file, fileIsRequired: true, env: {}, flags: {} });
+  assert.ok(!required.ok && /cannot read it: ENOENT/.test(required.problems[0]!.message));
+  assert.ok(!loadConfig({ file: folder, env: {}, flags: {} }).ok, 'a folder is no file');
+});
+
+test('a file too large, or too deep for its parser, is a problem and no crash', () => {
+  assert.match(problemsOf('#'.repeat(70_000))[0]!, /larger than 64 KiB/);
+  for (const hostile of [
+    '['.repeat(60_000),
+    '{a: '.repeat(15_000),
+    '- '.repeat(30_000),
+    '? '.repeat(30_000),
+  ]) {
+    assert.ok(problemsOf(hostile).length > 0);
+  }
+});
+
+test('no text makes the reader throw', () => {
+  const words = fc.constantFrom(
+    'sampling',
+    'events',
+    'probes',
+    ': ',
+    '\n',
+    '  ',
+    '[',
+    ']',
+    '{',
+    '}',
+    '&a ',
+    '*a',
+    '- ',
+    "'",
+    '!!x ',
+  );
+  const texts = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 200 }),
+    fc.array(words, { maxLength: 60 }).map((w) => w.join('')),
+  );
+  fc.assert(
+    fc.property(texts, (text) => {
+      const { problems } = parseOptionText(text, 'x');
+      for (const { line } of problems) {
+        assert.ok(line >= 0 && line <= text.split(/\r\n|\r|\n/).length);
+      }
+    }),
+  );
+});
+
+test('units are read as people write them', () => {
+  assert.deepEqual(
+    ['10s', '1h30m', '1.5s', '250ms', '30d', '250us', '500ns'].map(parseDurationMs),
+    [1e4, 5.4e6, 1500, 250, 2592e6, 0.25, 0.0005],
+  );
+  assert.deepEqual(
+    ['10', '', 's', '-1s', '1y', '1e3s', '999999999d'].map(parseDurationMs),
+    Array(7).fill(undefined),
+  );
+  assert.deepEqual(['64MiB', '4096', '1.5KiB', '500 MB'].map(parseSizeBytes), [
+    2 ** 26,
+    4096,
+    1536,
+    5e8,
+  ]);
+  assert.deepEqual(
+    ['', '-1', '1XB', '999999999999999GiB'].map(parseSizeBytes),
+    Array(4).fill(undefined),
+  );
+  assert.deepEqual(['0', '3,1-2,2', 'all'].map(parseCpuList), [[0], [1, 2, 3], 'all']);
+  assert.deepEqual(
+    ['', '3-1', '1,', '9000', 'x', '-1'].map(parseCpuList),
+    Array(6).fill(undefined),
+  );
+  assert.deepEqual(['0660', '640', '0999', '66', '01777'].map(parseFileMode), [
+    0o660,
+    0o640,
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
+
+test('a list that is not allowed is told with its line', () => {
+  const [problem = ''] = problemsOf('counters:\n  cgroups: [/a/../b]\n');
+  assert.match(problem, /^2: counters\.cgroups: ".*" is not allowed; allowed: a list of at most 64/);
+  assert.match(problemsOf('counters: { events: [[]] }')[0]!, /^1: counters\.events: /);
+  assert.match(problemsOf('counters: { events: 5 }')[0]!, /^1: counters\.events: "5"/);
+});
