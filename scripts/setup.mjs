@@ -2,6 +2,7 @@
 // is silent.
 //   node scripts/setup.mjs           to run flamekeeper
 //   node scripts/setup.mjs --test    and its tests
+//   node scripts/setup.mjs --kernels and those that boot other kernels
 // Made for Debian 12; elsewhere it looks for the same tools and says what is missing.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -10,6 +11,7 @@ import { createRequire } from 'node:module';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
+import { fetchKernels } from './kernels.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const minimumNode = 20;
@@ -57,6 +59,13 @@ const forTests = [
   { package: 'procps', why: 'ps and pgrep, to look at processes', isThere: () => hasTool('pgrep') },
 ];
 
+const forKernels = [
+  { package: 'qemu-system-x86', why: 'boots kernels', isThere: () => hasTool('qemu-system-x86_64') },
+  { package: 'busybox-static', why: 'starts what runs on them', isThere: () => hasTool('busybox') },
+  { package: 'kmod', why: 'finds their modules', isThere: () => hasTool('depmod') },
+  { package: 'xz-utils', why: 'unpacks their modules', isThere: () => hasTool('xz') },
+];
+
 class SetupError extends Error {}
 
 function main() {
@@ -64,13 +73,16 @@ function main() {
     throw new SetupError(`node ${process.versions.node} is too old: ${minimumNode} or later is needed`);
   }
   const needsNpm = !hasNpmPackages();
+  const needsKernels = process.argv.includes('--kernels');
   const wanted = [
     ...always,
     ...(needsNpm ? forNpm : []),
-    ...(process.argv.includes('--test') ? forTests : []),
+    ...(process.argv.includes('--test') || needsKernels ? forTests : []),
+    ...(needsKernels ? forKernels : []),
   ];
   installSystemPackages(wanted.filter((item) => !item.isThere()));
   if (needsNpm) installNpmPackages();
+  if (needsKernels) fetchKernels();
   build();
 }
 

@@ -1,6 +1,7 @@
 // Runs the tests one file after the other, each in a process of its own, and ends with the runner's summary.
-//   node dist/test/run.js              all but interop
+//   node dist/test/run.js              all but interop and kernels
 //   node dist/test/run.js interop      what needs big outside tools
+//   node dist/test/run.js kernels/     what boots other kernels
 //   node dist/test/run.js storage/     only files whose path holds one of the arguments
 
 import { readdirSync } from 'node:fs';
@@ -10,13 +11,16 @@ import { spec } from 'node:test/reporters';
 import { fileURLToPath } from 'node:url';
 
 const folder = dirname(fileURLToPath(import.meta.url));
+const onRequest = ['interop/', 'kernels/'];
 const fileTimeoutMs = 15 * 60_000;
 
 function findTests(wanted: readonly string[]): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .filter((name) => name.endsWith('.test.js'))
     .filter((name) =>
-      wanted.length === 0 ? !name.startsWith('interop/') : wanted.some((part) => name.includes(part)),
+      wanted.length === 0
+        ? !onRequest.some((part) => name.startsWith(part))
+        : wanted.some((part) => name.includes(part)),
     )
     .sort()
     .map((name) => join(folder, name));

@@ -13,7 +13,7 @@ import type { AggregateAnswer, EventRecord, Filter, Query } from '../../storage/
 
 /** The built command line beside the built tests. */
 export const commandPath = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
-const START_MS = 30_000;
+const START_MS = 120_000;
 const STOP_MS = 60_000;
 const ALWAYS = { fromUnixNs: 0n, toUnixNs: 2n ** 62n };
 
@@ -45,7 +45,10 @@ export class TestDaemon {
       child.once('exit', () => reject(new Error(`the daemon ended: ${daemon.stderr}`)));
       setTimeout(() => reject(new Error(`the daemon did not start: ${daemon.stderr}`)), START_MS).unref();
     });
-    await started;
+    await started.catch((error: unknown) => {
+      daemon.remove();
+      throw error;
+    });
     return daemon;
   }
 

@@ -1,0 +1,81 @@
+// Boots a kernel of Debian in qemu without KVM, two CPUs, and gives what the guest's tests said.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { buildKnownProgram, buildProgram } from '../support/programs.js';
+import { parseReports, type Report } from './guest/report.js';
+import { writeImage } from './image.js';
+
+const bootMs = 12 * 60_000;
+const memory = '2560M';
+/** As scripts/kernels.mjs has it. */
+const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'flamekeeper/kernels');
+
+/** A test for the kernel of a Debian release, with one subtest for each test of the guest. */
+export function testKernel(suite: string): void {
+  test(`the kernel of Debian ${suite}`, async (t) => {
+    const kernelFolder = join(cache, suite);
+    assert.ok(existsSync(join(kernelFolder, 'release')), '`npm run test:kernels` fetches the kernel first');
+    const { reports, console } = await boot(kernelFolder);
+    for (const report of reports) {
+      if (report.kind === 'figure') t.diagnostic(report.text);
+      else if (report.kind === 'skip') await t.test(report.name, { skip: report.reason }, () => undefined);
+      else if (report.kind === 'fail') await t.test(report.name, () => failAs(report.error));
+      else if (report.kind === 'pass') await t.test(`${report.name} (${report.seconds.toFixed(1)} s)`, () => undefined);
+    }
+    assert.equal(reports.at(-1)?.kind, 'end', `the guest came to its end; its console: ${console}`);
+    assert.ok(reports.some(({ kind }) => kind === 'pass'), 'tests ran');
+  });
+}
+
+/** With the guest's stack instead of ours. */
+function failAs(text: string): never {
+  const error = new Error(text);
+  error.stack = text;
+  throw error;
+}
+
+interface Outcome {
+  readonly reports: readonly Report[];
+  readonly console: string;
+}
+
+async function boot(kernelFolder: string): Promise<Outcome> {
+  const folder = mkdtempSync(join(tmpdir(), 'fk-kernels-'));
+  try {
+    const image = join(folder, 'image');
+    const [consoleFile, reportFile] = [join(folder, 'console'), join(folder, 'report')];
+    writeImage({ path: image, kernelFolder, programs: buildPrograms() });
+    await runQemu(join(kernelFolder, 'vmlinuz'), image, [consoleFile, reportFile]);
+    const console = readFileSync(consoleFile, 'utf8');
+    return { reports: parseReports(readFileSync(reportFile, 'utf8')), console };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function buildPrograms(): Record<string, string> {
+  return {
+    'known-guest': buildKnownProgram('known-guest'),
+    storm: buildProgram('storm.c', 'storm-guest', ['-O1']),
+  };
+}
+
+async function runQemu(kernel: string, image: string, serialFiles: readonly string[]): Promise<void> {
+  const machine = ['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', memory];
+  const devices = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'];
+  const lines = serialFiles.flatMap((path) => ['-serial', `file:${path}`]);
+  const boot = ['-kernel', kernel, '-initrd', image, '-append', 'console=ttyS0 loglevel=4 panic=-1'];
+  const args = [...machine, ...devices, ...lines, ...boot];
+  const qemu = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'inherit', 'inherit'] });
+  const timer = setTimeout(() => qemu.kill('SIGKILL'), bootMs);
+  const [code, signal] = (await once(qemu, 'exit')) as [number | null, string | null];
+  clearTimeout(timer);
+  assert.equal(signal, null, `qemu ends within ${bootMs / 60_000} minutes`);
+  assert.equal(code, 0, 'qemu ends well');
+}

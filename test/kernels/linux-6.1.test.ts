@@ -1,0 +1,3 @@
+import { testKernel } from './boot.js';
+
+testKernel('bookworm');
