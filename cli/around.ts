@@ -9,7 +9,13 @@ import { quantileOf } from '../storage/model/histogram.js';
 import type { DiffRow } from '../storage/model/diff.js';
 import { diffOf } from '../storage/model/diff.js';
 import type { Profile } from '../storage/model/profile.js';
-import type { AggregateAnswer, Filter, Query, SeriesAnswer, Window } from '../storage/model/query.js';
+import type {
+  AggregateAnswer,
+  Filter,
+  Query,
+  SeriesAnswer,
+  Window,
+} from '../storage/model/query.js';
 import { groupDigits } from '../exporters/formats/text.js';
 import type { Condition } from './condition.js';
 import { holds } from './condition.js';
@@ -143,8 +149,8 @@ function requireBoth(sides: Sides, { text, operator }: Condition, window: Window
   if (restBuckets === 0) {
     throw new OperatingError(
       'empty-window',
-      `${text} held in all ${heldBuckets} windows of 10 s, so there is no rest to compare with: ${range}`,
-      'Widen --from and --to, or move the threshold.',
+      `${text} held in all ${heldBuckets} windows of 10 s: ${range}`,
+      'Nothing is left to compare with: widen --from and --to, or move the threshold.',
     );
   }
   if (Math.max(held.length, rest.length) > maxStretches) {
@@ -196,7 +202,8 @@ export function aroundLines({ condition, sides }: AroundAnswer): string[] {
   if (held.length > shownStretches) shown.push(`${held.length - shownStretches} stretches more`);
   const lines = [`around: ${what} held in ${heldBuckets} of ${windows} windows of 10 s`];
   if (highest !== undefined) {
-    lines[0] += `; the highest was ${formatDelay(highest.valueNs)}, at ${formatTime(highest.startUnixNs)}`;
+    const when = formatTime(highest.startUnixNs);
+    lines[0] += `; the highest was ${formatDelay(highest.valueNs)}, at ${when}`;
   }
   lines.push(...shown.map((range) => `  ${range}`));
   if (unsureBuckets > 0) {

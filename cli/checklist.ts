@@ -47,7 +47,9 @@ const bucketNs = 10_000_000_000n;
 
 export function checklistCommand(): Command {
   const command = new Command('checklist')
-    .description('the first look at a host: uptime, dmesg, vmstat, mpstat and six more, of any moment')
+    .description(
+      'the first look at a host: uptime, dmesg, vmstat, mpstat and six more, of any moment',
+    )
     .option('--at <time>', 'the 10 s that hold this moment (default: the last 10 s)')
     .addOption(
       new Option('--only <tools...>', 'only these views: uptime dmesg vmstat mpstat pidstat ...'),
@@ -148,9 +150,13 @@ function checklistLines(
 ): string[] {
   const marks = answer.reduce((sum, view) => sum + view.marks.length, 0);
   const lines = [`range: ${formatRange(facts.coverage)}`];
-  lines.push(marks === 0 ? 'nothing looks wrong' : `${marks} signs of trouble, marked with ! below`);
+  lines.push(
+    marks === 0 ? 'nothing looks wrong' : `${marks} signs of trouble, marked with ! below`,
+  );
   if (facts.coverage.completeness.missingBuckets > 0) {
-    lines.push(`missing: ${facts.coverage.completeness.missingBuckets} buckets of 10 s hold nothing`);
+    lines.push(
+      `missing: ${facts.coverage.completeness.missingBuckets} buckets of 10 s hold nothing`,
+    );
   }
   if (Object.keys(filter).length > 0) {
     lines.push(`filter: ${describeFilter(options)} (${filterReach(filter)})`);

@@ -63,7 +63,8 @@ export function holds({ operator, thresholdNs }: Condition, valueNs: number): bo
 
 function parseSignal(word: string | undefined): Pick<Condition, 'signal' | 'device'> {
   const [signal, device, ...more] = (word ?? '').split(':');
-  if (signal !== 'runq' && signal !== 'block') throw wrong(`${told(word)} is neither runq nor block`);
+  if (signal !== 'runq' && signal !== 'block')
+    throw wrong(`${told(word)} is neither runq nor block`);
   if (device === undefined) return { signal };
   if (signal === 'runq') throw wrong('runq has no device: a thread waits for a CPU');
   if (device === '' || more.length > 0) throw wrong(`${told(word)} names no device`);

@@ -36,7 +36,9 @@ const formats: Readonly<Record<string, Format>> = {
         ? [formatRange(coverage), ...lines.slice(1)]
         : [...lines.map((line) => line.trim()), 'red: more than in the rest, blue: less'];
     const before = around && { before: around.before };
-    return [flamegraphSvg(profile, { title, subtitle: texts.join(' · '), valueIndex: 0, ...before })];
+    return [
+      flamegraphSvg(profile, { title, subtitle: texts.join(' · '), valueIndex: 0, ...before }),
+    ];
   },
   '.pb.gz': async ({ profile, coverage, lines }) => {
     const { pprofGzip } = await import('../exporters/formats/pprof.js');

@@ -1,5 +1,5 @@
-// `flamekeeper latency`: how long threads waited for a CPU, or block I/O took, as quantiles, bars and a
-// heat map.
+// `flamekeeper latency`: how long threads waited for a CPU, or block I/O took, as quantiles, bars
+// and a heat map.
 
 import { Command } from 'commander';
 import type { LatencyReport, LatencyTable } from '../exporters/formats/latency-report.js';
@@ -122,9 +122,8 @@ async function writeReport(
   { report, series }: LatencyAnswer,
   options: LatencyOptions,
 ): Promise<void> {
-  const { latencyHtml, latencySvg, reportColumns } = await import(
-    '../exporters/formats/latency-html.js'
-  );
+  const { latencyHtml, latencySvg, reportColumns } =
+    await import('../exporters/formats/latency-html.js');
   const axes = heatAxes(report.stepStarts, reportColumns);
   const text = file.endsWith('.svg') ? latencySvg(report, axes) : latencyHtml(report, axes);
   await writeFileWhole(file, [text]);
@@ -146,7 +145,8 @@ async function askFor(query: Query, asked: Asked): Promise<LatencyAnswer> {
   const request = { window, filter, stream: signal.stream };
   const steps = { ...request, stepNs: stepOf(window), by: apart };
   const series = await namingWindow(window, histogramsOf(query, steps));
-  const rows = options.by === undefined ? [] : await rowsBy(query, request, [...apart, ...options.by]);
+  const rows =
+    options.by === undefined ? [] : await rowsBy(query, request, [...apart, ...options.by]);
   const filterText = describeFilter(options);
   const lines = [
     ...coverageLines(signal.counted, series.coverage),

@@ -6,6 +6,7 @@ import { printable } from '../exporters/formats/text.js';
 import { OperatingError } from '../storage/model/errors.js';
 import { checklistCommand } from './checklist.js';
 import { configCommand } from './config.js';
+import { countersCommand } from './counters.js';
 import { eventsCommand } from './events.js';
 import { flameCommand } from './flame.js';
 import { latencyCommand } from './latency.js';
@@ -29,6 +30,7 @@ Examples:
   flamekeeper flame -o now.svg         flame graph of the last 15 minutes
   flamekeeper top --from 14:05         functions that cost most since 14:05
   flamekeeper latency runq             how long threads waited for a CPU
+  flamekeeper counters                 rates of perf events, instructions per cycle
   flamekeeper checklist --at 14:05     vmstat, iostat, top ... as they were then
   flamekeeper events exit --follow     processes as they end
   flamekeeper status                   health, losses, disk
@@ -41,6 +43,7 @@ Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
     flameCommand,
     topCommand,
     latencyCommand,
+    countersCommand,
     checklistCommand,
     eventsCommand,
     statusCommand,

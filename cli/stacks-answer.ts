@@ -85,11 +85,7 @@ function select(profile: Profile, selection: Selection): Profile {
   return Object.keys(selection).length === 0 ? profile : selectProfile(profile, selection);
 }
 
-function stacksAnswer(
-  coverage: Coverage,
-  profile: Profile,
-  options: StacksOptions,
-): StacksAnswer {
+function stacksAnswer(coverage: Coverage, profile: Profile, options: StacksOptions): StacksAnswer {
   const stacks = stackCompleteness(profile);
   const filterText = describeFilter(options);
   const lines = coverageLines('samples', coverage, stacks);

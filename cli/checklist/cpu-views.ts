@@ -64,7 +64,8 @@ export function uptimeView({ streams, untilUnixNs }: HostFacts): View {
   const marks: Mark[] = [];
   if (cpus > 0 && load[0]! > cpus) {
     const share = (load[0]! / cpus).toFixed(1);
-    const why = `load ${load[0]!.toFixed(2)} on ${cpus} CPUs: ${share} tasks a CPU run, wait for it or for a disk`;
+    const what = `${share} tasks a CPU run, wait for it or for a disk`;
+    const why = `load ${load[0]!.toFixed(2)} on ${cpus} CPUs: ${what}`;
     marks.push({ kind: 'saturation', why });
   }
   return { tool, lines: [`${formatTime(untilUnixNs)}  ${parts.join(',  ')}`], tables: [], marks };
@@ -120,7 +121,10 @@ export function vmstatView({ streams }: HostFacts): View {
   const marks: Mark[] = [];
   const cpus = cpuCount(cpu);
   if (running !== undefined && running > cpus) {
-    marks.push({ kind: 'saturation', why: `r ${running}: more threads want to run than the ${cpus} CPUs` });
+    marks.push({
+      kind: 'saturation',
+      why: `r ${running}: more threads want to run than the ${cpus} CPUs`,
+    });
   }
   const swapped = swapKib('pswpin') + swapKib('pswpout');
   if (swapped > 0) {
@@ -128,7 +132,12 @@ export function vmstatView({ streams }: HostFacts): View {
     marks.push({ kind: 'saturation', why });
   }
   marks.push(...pressureMarks(streams.pressure));
-  return { tool, lines: [], tables: [{ columns: vmstatTitles.map((title) => ({ title })), rows: [row] }], marks };
+  return {
+    tool,
+    lines: [],
+    tables: [{ columns: vmstatTitles.map((title) => ({ title })), rows: [row] }],
+    marks,
+  };
 }
 
 /** x86-64's, the one architecture supported. */
@@ -152,8 +161,7 @@ function pressureMarks(pressure: StreamFacts | undefined): Mark[] {
   });
 }
 
-const mpstatTitles =
-  '%usr %nice %sys %iowait %irq %soft %steal %guest %gnice %idle'.split(' ');
+const mpstatTitles = '%usr %nice %sys %iowait %irq %soft %steal %guest %gnice %idle'.split(' ');
 
 export function mpstatView({ streams: { cpu } }: HostFacts): View {
   const tool = 'mpstat -P ALL';
@@ -184,7 +192,8 @@ function mpstatMarks(shares: readonly CpuShares[]): Mark[] {
     marks.push({ kind: 'utilisation', why: `CPUs ${busy(all!).toFixed(1)} % busy` });
   } else {
     for (const cpu of each.filter((one) => busy(one) > 90)) {
-      const why = `CPU ${cpu.name} ${busy(cpu).toFixed(1)} % busy, all together ${busy(all!).toFixed(1)} %: one thread's limit?`;
+      const together = `all together ${busy(all!).toFixed(1)} %: one thread's limit?`;
+      const why = `CPU ${cpu.name} ${busy(cpu).toFixed(1)} % busy, ${together}`;
       marks.push({ kind: 'utilisation', why });
     }
   }

@@ -12,8 +12,14 @@ const errorLevel = 3;
 const known: readonly (readonly [RegExp, string])[] = [
   [/out of memory|oom-kill/i, 'memory ran out'],
   [/I\/O error|blk_update_request|Buffer I\/O/i, 'a disk failed'],
-  [/soft lockup|hard LOCKUP|rcu.*stall|hung_task|blocked for more than/i, 'something did not go on'],
-  [/possible SYN flooding|nf_conntrack: table full|neighbour.*overflow/i, 'connections were dropped'],
+  [
+    /soft lockup|hard LOCKUP|rcu.*stall|hung_task|blocked for more than/i,
+    'something did not go on',
+  ],
+  [
+    /possible SYN flooding|nf_conntrack: table full|neighbour.*overflow/i,
+    'connections were dropped',
+  ],
   [/segfault|general protection/i, 'a program crashed'],
   [/machine check|Hardware Error|EDAC/i, 'hardware failed'],
 ];

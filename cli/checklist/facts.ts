@@ -12,6 +12,7 @@ import type {
   SeriesAnswer,
   Window,
 } from '../../storage/model/query.js';
+import { unlessAbsent } from '../absent.js';
 
 type MetricName = Exclude<HostStreamName, 'kernelLog' | 'process'>;
 
@@ -93,7 +94,10 @@ export async function askForFacts(
     }
   }
   if (coverage === undefined) {
-    throw new OperatingError('empty-window', 'the store holds no readings of the host of that time');
+    throw new OperatingError(
+      'empty-window',
+      'the store holds no readings of the host of that time',
+    );
   }
   const processes = await eventsOf(query, 'process', window, processFilter);
   const back = { ...window, fromUnixNs: window.toUnixNs - messagesBackNs };
@@ -128,16 +132,4 @@ async function eventsOf(
   const stream = hostStreams[name].info.name;
   const request = { window, filter, stream, limit: maxEvents };
   return (await unlessAbsent(query.events(request)))?.events ?? [];
-}
-
-/** undefined for a stream that the store does not hold, or not of that time. */
-async function unlessAbsent<T>(answer: Promise<T>): Promise<T | undefined> {
-  try {
-    return await answer;
-  } catch (error) {
-    const isAbsent =
-      error instanceof OperatingError && ['usage', 'empty-window'].includes(error.code);
-    if (isAbsent) return undefined;
-    throw error;
-  }
 }

@@ -91,22 +91,38 @@ function devicesOf({ values }: StreamFacts): string[] {
 function diskMarks({ name, busyPercent, queued, awaitMs }: Disk): Mark[] {
   const marks: Mark[] = [];
   if (busyPercent > 80) {
-    const why = `${name} %util ${busyPercent.toFixed(1)}: a request is under way nearly always (no limit yet where it serves many at once)`;
+    const what = 'nearly always busy (no limit yet where it serves many requests at once)';
+    const why = `${name} %util ${busyPercent.toFixed(1)}: ${what}`;
     marks.push({ kind: 'utilisation', why });
   }
   for (const [direction, ms] of Object.entries(awaitMs)) {
     if (ms <= slowAwaitMs) continue;
-    const why = `${name} ${direction[0]}_await ${ms.toFixed(1)} ms with ${queued.toFixed(1)} under way: slow, or a queue before it`;
+    const title = `${name} ${direction[0]}_await ${ms.toFixed(1)} ms`;
+    const why = `${title} with ${queued.toFixed(1)} under way: slow, or a queue before it`;
     marks.push({ kind: 'saturation', why });
   }
   return marks;
 }
 
-const netColumns = ['rxpck/s', 'txpck/s', 'rxkB/s', 'txkB/s', 'rxcmp/s', 'txcmp/s', 'rxmcst/s', '%ifutil'];
+const netColumns = [
+  'rxpck/s',
+  'txpck/s',
+  'rxkB/s',
+  'txkB/s',
+  'rxcmp/s',
+  'txcmp/s',
+  'rxmcst/s',
+  '%ifutil',
+];
 
 export function sarDevView({ streams }: HostFacts): View {
   const tool = 'sar -n DEV';
-  const { netBytes, netPackets = nothing, netCompressed = nothing, netMulticast = nothing } = streams;
+  const {
+    netBytes,
+    netPackets = nothing,
+    netCompressed = nothing,
+    netMulticast = nothing,
+  } = streams;
   const { netSpeed = nothing, netErrors = nothing } = streams;
   if (netBytes === undefined) return missingView(tool, '/proc/net/dev');
   const { seconds } = netBytes;
@@ -144,7 +160,10 @@ export function sarDevView({ streams }: HostFacts): View {
   for (const [key, count] of netErrors.values) {
     const [name, direction, kind] = key.split(' ');
     if (count === 0) continue;
-    marks.push({ kind: 'errors', why: `${name} ${direction} ${kind} ${(count / seconds).toFixed(2)}/s` });
+    marks.push({
+      kind: 'errors',
+      why: `${name} ${direction} ${kind} ${(count / seconds).toFixed(2)}/s`,
+    });
   }
   const columns = [{ title: 'IFACE' }, ...netColumns.map((title) => ({ title, decimals: 2 }))];
   return { tool, lines: [], tables: [{ columns, rows }], marks };
@@ -179,7 +198,8 @@ export function sarTcpView({ streams: { protocol } }: HostFacts): View {
   const [again, sent] = [rate('Tcp RetransSegs'), rate('Tcp OutSegs')];
   const percent = sent === 0 ? 0 : (100 * again) / sent;
   if (percent > retransPercent) {
-    const why = `retrans/s ${again.toFixed(2)}: ${percent.toFixed(1)} % of the segments sent were lost or late`;
+    const share = `${percent.toFixed(1)} % of the segments sent`;
+    const why = `retrans/s ${again.toFixed(2)}: ${share} were lost or late`;
     marks.push({ kind: 'errors', why });
   }
   const errors = [
@@ -189,7 +209,8 @@ export function sarTcpView({ streams: { protocol } }: HostFacts): View {
     ['TcpExt ListenDrops', 'listen drops/s', 'connections were dropped before accept'],
   ] as const;
   for (const [key, title, what] of errors) {
-    if (rate(key) > 0) marks.push({ kind: 'errors', why: `${title} ${rate(key).toFixed(2)}: ${what}` });
+    if (rate(key) > 0)
+      marks.push({ kind: 'errors', why: `${title} ${rate(key).toFixed(2)}: ${what}` });
   }
   return { tool, lines: [], tables, marks };
 }

@@ -17,7 +17,9 @@ export function freeView({ streams: { memory, vm } }: HostFacts): View {
     ['Mem:', total, total - available, kib('MemFree'), kib('Shmem'), cache, available],
     ['Swap:', swap, swap - swapFree, swapFree, '', '', ''],
   ];
-  const columns = titles.map((title, i) => (i === 0 ? { title, align: 'left' as const } : { title }));
+  const columns = titles.map((title, i) =>
+    i === 0 ? { title, align: 'left' as const } : { title },
+  );
   const marks: Mark[] = [];
   const percent = (100 * available) / total;
   if (percent < 10) {

@@ -69,7 +69,9 @@ const usageColumns: readonly ViewColumn[] = [
 
 export function pidstatView(facts: HostFacts): View {
   const tool = 'pidstat -urd';
-  const processes = processesOf(facts).sort((a, b) => Number(a.last['pid']) - Number(b.last['pid']));
+  const processes = processesOf(facts).sort(
+    (a, b) => Number(a.last['pid']) - Number(b.last['pid']),
+  );
   if (processes.length === 0) return missingView(tool, 'processes');
   const totalKib = (facts.streams.memory?.values.get('MemTotal') ?? 0) / kib;
   return {
@@ -163,7 +165,12 @@ export function topView(facts: HostFacts): View {
   const rows = processes
     .map((process) => topRow(process, totalKib))
     .sort((a, b) => Number(b[8] ?? 0) - Number(a[8] ?? 0));
-  return { tool, lines: headLines(facts), tables: [{ columns: topColumns, rows, leftOut }], marks: [] };
+  return {
+    tool,
+    lines: headLines(facts),
+    tables: [{ columns: topColumns, rows, leftOut }],
+    marks: [],
+  };
 }
 
 function topRow(process: ProcessFacts, totalKib: number): Cell[] {
@@ -193,12 +200,13 @@ function headLines({ streams, untilUnixNs }: HostFacts): string[] {
   const used = mib('MemTotal') - mib('MemAvailable');
   const cache = mib('Buffers') + mib('Cached') + mib('SReclaimable');
   const mibText = (amount: number) => amount.toFixed(1).padStart(8);
-  const tasks = streams.tasks?.values;
+  const size = (kind: string) => mibText(mib(kind));
+  const count = (state: string) => streams.tasks?.values.get(state) ?? '-';
   const up = uptimeText(streams.uptime?.values.get(''));
   const users = streams.users?.values.get('') ?? '-';
   const lines = [
     `top - ${formatTime(untilUnixNs)} up ${up},  ${users} users,  load average: ${load.join(', ')}`,
-    `Threads: ${tasks?.get('threads') ?? '-'} total, ${tasks?.get('running') ?? '-'} running; processes: ${tasks?.get('processes') ?? '-'}`,
+    `Threads: ${count('threads')} total, ${count('running')} running; processes: ${count('processes')}`,
   ];
   if (streams.cpu !== undefined) {
     const { percent: p } = cpuShares(streams.cpu)[0]!;
@@ -217,8 +225,10 @@ function headLines({ streams, untilUnixNs }: HostFacts): string[] {
   }
   const swapUsed = mib('SwapTotal') - mib('SwapFree');
   lines.push(
-    `MiB Mem : ${mibText(mib('MemTotal'))} total, ${mibText(mib('MemFree'))} free, ${mibText(used)} used, ${mibText(cache)} buff/cache`,
-    `MiB Swap: ${mibText(mib('SwapTotal'))} total, ${mibText(mib('SwapFree'))} free, ${mibText(swapUsed)} used. ${mibText(mib('MemAvailable'))} avail Mem`,
+    `MiB Mem : ${size('MemTotal')} total, ${size('MemFree')} free, ${mibText(used)} used, ` +
+      `${mibText(cache)} buff/cache`,
+    `MiB Swap: ${size('SwapTotal')} total, ${size('SwapFree')} free, ${mibText(swapUsed)} used. ` +
+      `${size('MemAvailable')} avail Mem`,
   );
   return lines;
 }

@@ -54,7 +54,9 @@ export function viewLines(view: View, { hasColour }: ViewStyle): string[] {
   for (const [i, { columns, rows, leftOut }] of view.tables.entries()) {
     if (i > 0) lines.push('');
     const texts = rows.map((row) => row.map((cell, c) => cellText(cell, columns[c]!)));
-    const aligned = columns.map(({ title, align }) => ({ title, align: align ?? 'right' }) as const);
+    const aligned = columns.map(
+      ({ title, align }) => ({ title, align: align ?? 'right' }) as const,
+    );
     lines.push(...renderTable(aligned, texts));
     if (leftOut !== undefined) lines.push(leftOut);
   }

@@ -3,9 +3,9 @@
 
 import { groupDigits } from '../../exporters/formats/text.js';
 import type { Counters } from '../../storage/model/completeness.js';
-import { OperatingError } from '../../storage/model/errors.js';
 import { hostStreams } from '../../storage/model/host-streams.js';
-import type { Query, SeriesAnswer, SeriesRequest, Window } from '../../storage/model/query.js';
+import type { Query, SeriesRequest, Window } from '../../storage/model/query.js';
+import { unlessAbsent } from '../absent.js';
 import { formatPercent } from '../format.js';
 import type { Signal } from './signals.js';
 import { formatDelay } from './text.js';
@@ -81,13 +81,7 @@ async function sumsOf(
   request: Pick<SeriesRequest, 'window' | 'stream' | 'by'>,
 ): Promise<KeySum[]> {
   const stepNs = wholeStepNs(request.window);
-  const answer = await query
-    .series({ ...request, stepNs, filter: {} })
-    .catch((error: unknown): SeriesAnswer | undefined => {
-      const absent = ['usage', 'empty-window'];
-      if (error instanceof OperatingError && absent.includes(error.code)) return undefined;
-      throw error;
-    });
+  const answer = await unlessAbsent(query.series({ ...request, stepNs, filter: {} }));
   if (answer?.kind !== 'counter') return [];
   return answer.keys
     .map(({ key, values }) => ({

@@ -49,7 +49,8 @@ function drawMap(
   { title, subtitle, map }: TitledMap,
   { axes, widthPx, topPx }: { axes: HeatAxes; widthPx: number; topPx: number },
 ): { lines: string[]; heightPx: number } {
-  const texts = subtitle === '' ? [] : wrapText(subtitle, Math.floor((widthPx - 2 * marginPx) / charPx));
+  const texts =
+    subtitle === '' ? [] : wrapText(subtitle, Math.floor((widthPx - 2 * marginPx) / charPx));
   const lines: string[] = [];
   let y = topPx;
   if (title !== '') {
@@ -61,7 +62,11 @@ function drawMap(
     y += linePx;
   }
   y += rowPx / 2;
-  const place = { leftPx: marginPx + labelsPx, topPx: y, widthPx: widthPx - 2 * marginPx - labelsPx };
+  const place = {
+    leftPx: marginPx + labelsPx,
+    topPx: y,
+    widthPx: widthPx - 2 * marginPx - labelsPx,
+  };
   if (map.rows.length === 0 || map.columns === 0) {
     lines.push(`<text x="${marginPx}" y="${y + rowPx}">Nothing was seen.</text>\n`);
     return { lines, heightPx: y + 2 * rowPx + marginPx - topPx };

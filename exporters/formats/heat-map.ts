@@ -83,10 +83,10 @@ export function heatMapOf(
   });
   const slots = steps.flatMap((histogram) => (histogram ? [...histogram.slots] : []));
   if (slots.length === 0) return { columns, rows: [], counts: new Float64Array(0), isMissing };
-  const [lowest, highest] = slots.reduce(([a, b], s) => [Math.min(a, s), Math.max(b, s)], [
-    slots[0]!,
-    slots[0]!,
-  ]);
+  const [lowest, highest] = slots.reduce(
+    ([a, b], s) => [Math.min(a, s), Math.max(b, s)],
+    [slots[0]!, slots[0]!],
+  );
   const { slotsARow, first, last } = rowsOf(lowest, highest, limits.rows);
   const rows = Array.from({ length: last - first + 1 }, (_, i) => {
     const from = (first + i) * slotsARow;

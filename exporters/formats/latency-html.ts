@@ -59,7 +59,8 @@ function partHtml(part: LatencyPart, report: LatencyReport, axes: HeatAxes): str
     const range = `${axes.latency(lowerNs)} to ${axes.latency(upperNs)}`;
     const width = ((400 * count) / most).toFixed(1);
     const bar = count === 0 ? '' : `<div class="bar" style="width:${width}px"></div>`;
-    return `<tr><td>${escapeXml(range)}</td><td>${groupDigits(count)}</td><td class="text">${bar}</td></tr>\n`;
+    const cells = `<td>${escapeXml(range)}</td><td>${groupDigits(count)}</td>`;
+    return `<tr>${cells}<td class="text">${bar}</td></tr>\n`;
   });
   const map = heatMapOf(part.steps, report.coveredNs, heatLimits);
   return [
@@ -72,10 +73,7 @@ function partHtml(part: LatencyPart, report: LatencyReport, axes: HeatAxes): str
   ];
 }
 
-function tableHtml(
-  titles: readonly string[],
-  rows: readonly (readonly string[])[],
-): string {
+function tableHtml(titles: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (tag: string, texts: readonly string[]) =>
     `<tr>${texts.map((text) => `<${tag}>${escapeXml(text)}</${tag}>`).join('')}</tr>\n`;
   return `<table>\n${cells('th', titles)}${rows.map((row) => cells('td', row)).join('')}</table>\n`;

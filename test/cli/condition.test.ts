@@ -32,7 +32,8 @@ test('conditions are read as they are written', () => {
 });
 
 test('each comparison holds where it says', () => {
-  const at = (operator: string) => [19e6, 20e6, 21e6].map((ns) => holds(parseCondition(`runq p50 ${operator} 20ms`), ns));
+  const at = (operator: string) =>
+    [19e6, 20e6, 21e6].map((ns) => holds(parseCondition(`runq p50 ${operator} 20ms`), ns));
   assert.deepEqual(at('>'), [false, false, true]);
   assert.deepEqual(at('>='), [false, true, true]);
   assert.deepEqual(at('<'), [true, false, false]);

@@ -105,6 +105,43 @@ function writeLatencies(writer: FlushWriter, isSlow: boolean): void {
   writer.header(io, { captured: 50 });
 }
 
+/** Counts of perf events, by event, CPU and cgroup ('-' for the whole CPU), of a 2 GHz host that runs
+ *  at 2.5 GHz half of the time. */
+const counts: Readonly<Record<string, number>> = {
+  'instructions 0 -': 30e9,
+  'instructions 1 -': 10e9,
+  'instructions 1 /b': 4e9,
+  'cycles 0 -': 15e9,
+  'cycles 1 -': 10e9,
+  'cycles 1 /b': 5e9,
+  'cache-misses 0 -': 40e6,
+  'context-switches 0 -': 1234,
+  'context-switches 1 -': 766,
+  'msr/tsc/ 0 -': 20e9,
+  'msr/tsc/ 1 -': 20e9,
+  'msr/mperf/ 0 -': 10e9,
+  'msr/mperf/ 1 -': 10e9,
+  'msr/aperf/ 0 -': 12.5e9,
+  'msr/aperf/ 1 -': 12.5e9,
+};
+
+function writeCounts(writer: FlushWriter, isSlow: boolean): void {
+  const add = (name: 'perfCount' | 'perfTime' | 'perfShared', keys: Readonly<Record<string, number>>) => {
+    const { info } = hostStreams[name];
+    const stream = writer.streamId(info);
+    for (const [text, value] of Object.entries(keys)) {
+      const parts = text.split(' ').map((part) => (part === '-' ? '' : part));
+      const key = info.fields!.map(({ type }, i) => (type === 'number' ? Number(parts[i]) : parts[i]!));
+      writer.counter(stream, writer.keyId(stream, key), value);
+    }
+    writer.header(stream, {});
+  };
+  add('perfCount', isSlow ? { ...counts, 'context-switches 1 -': 20_766 } : counts);
+  add('perfTime', { 'task-clock 0 -': 10e9, 'task-clock 1 -': 10e9 });
+  // It had the hardware for a quarter of the time.
+  add('perfShared', { 'cache-misses 0 - enabled': 10e9, 'cache-misses 0 - running': 2.5e9 });
+}
+
 /** Streams of the host by key; a key's parts are joined by blanks. */
 const readings: Readonly<Partial<Record<HostStreamName, Readonly<Record<string, number>>>>> = {
   uptime: { '': 93_784 },
@@ -112,15 +149,38 @@ const readings: Readonly<Partial<Record<HostStreamName, Readonly<Record<string, 
   users: { '': 2 },
   tasks: { running: 4, blocked: 1, threads: 120, processes: 80 },
   cpu: {
-    '0 user': 6000, '0 nice': 100, '0 system': 2000, '0 idle': 1500, '0 iowait': 200,
-    '0 irq': 10, '0 softirq': 90, '0 steal': 100, '0 guest': 1000, '0 guest_nice': 0,
-    '1 user': 9500, '1 nice': 0, '1 system': 500, '1 idle': 0, '1 iowait': 0,
-    '1 irq': 0, '1 softirq': 0, '1 steal': 0, '1 guest': 0, '1 guest_nice': 0,
+    '0 user': 6000,
+    '0 nice': 100,
+    '0 system': 2000,
+    '0 idle': 1500,
+    '0 iowait': 200,
+    '0 irq': 10,
+    '0 softirq': 90,
+    '0 steal': 100,
+    '0 guest': 1000,
+    '0 guest_nice': 0,
+    '1 user': 9500,
+    '1 nice': 0,
+    '1 system': 500,
+    '1 idle': 0,
+    '1 iowait': 0,
+    '1 irq': 0,
+    '1 softirq': 0,
+    '1 steal': 0,
+    '1 guest': 0,
+    '1 guest_nice': 0,
   },
   system: { interrupts: 12_340, context_switches: 56_780, softirqs: 1, forks: 20 },
   memory: {
-    MemTotal: 8e9, MemFree: 1e9, MemAvailable: 0.5e9, Buffers: 0.1e9, Cached: 2e9,
-    SReclaimable: 0.2e9, Shmem: 0.05e9, SwapTotal: 1e9, SwapFree: 0.25e9,
+    MemTotal: 8e9,
+    MemFree: 1e9,
+    MemAvailable: 0.5e9,
+    Buffers: 0.1e9,
+    Cached: 2e9,
+    SReclaimable: 0.2e9,
+    Shmem: 0.05e9,
+    SwapTotal: 1e9,
+    SwapFree: 0.25e9,
   },
   vm: { pgpgin: 10_240, pgpgout: 51_200, pswpin: 0, pswpout: 250, oom_kill: 1 },
   diskOperations: { 'vda read': 1000, 'vda write': 2000, 'vda discard': 10, 'vda flush': 50 },
@@ -136,9 +196,16 @@ const readings: Readonly<Partial<Record<HostStreamName, Readonly<Record<string, 
   netMulticast: { eth0: 20 },
   netSpeed: { 'eth0 full': 1000, 'lo unknown': 0 },
   protocol: {
-    'Tcp ActiveOpens': 10, 'Tcp PassiveOpens': 20, 'Tcp InSegs': 3000, 'Tcp OutSegs': 4000,
-    'Tcp AttemptFails': 5, 'Tcp EstabResets': 1, 'Tcp RetransSegs': 100, 'Tcp InErrs': 0,
-    'Tcp OutRsts': 7, 'TcpExt ListenOverflows': 3,
+    'Tcp ActiveOpens': 10,
+    'Tcp PassiveOpens': 20,
+    'Tcp InSegs': 3000,
+    'Tcp OutSegs': 4000,
+    'Tcp AttemptFails': 5,
+    'Tcp EstabResets': 1,
+    'Tcp RetransSegs': 100,
+    'Tcp InErrs': 0,
+    'Tcp OutRsts': 7,
+    'TcpExt ListenOverflows': 3,
   },
   pressure: { 'cpu some': 3_500_000, 'io full': 0 },
   cgroupThrottled: { '/b/c': 1_200_000 },
@@ -172,10 +239,25 @@ function processRow(pid: number, comm: string, more: Row): Row {
   const numbers = hostStreams.process.info.fields!.filter(({ type }) => type === 'number');
   return {
     ...Object.fromEntries(numbers.map(({ name }) => [name, 0])),
-    pid, start: 1, comm, user: 'root', cgroup: pid === 7 ? '/a' : '/b/c', interval: 10_000,
-    userTime: 1000, systemTime: 500, guestTime: 100, waitTime: 1e9, minorFaults: 500,
-    virtual: 2 ** 30, resident: 2 ** 28, shared: 2 ** 20, totalTime: 754_330, state: 'R',
-    priority: 20, threads: 2, processor: 1,
+    pid,
+    start: 1,
+    comm,
+    user: 'root',
+    cgroup: pid === 7 ? '/a' : '/b/c',
+    interval: 10_000,
+    userTime: 1000,
+    systemTime: 500,
+    guestTime: 100,
+    waitTime: 1e9,
+    minorFaults: 500,
+    virtual: 2 ** 30,
+    resident: 2 ** 28,
+    shared: 2 ** 20,
+    totalTime: 754_330,
+    state: 'R',
+    priority: 20,
+    threads: 2,
+    processor: 1,
     ...more,
   };
 }
@@ -211,6 +293,7 @@ export function writeSignals(dir: string, endUnixNs: bigint): void {
     writeSamples(writer, isSlow);
     writeLatencies(writer, isSlow);
     writeHost(writer);
+    writeCounts(writer, isSlow);
     writer.commit();
   }
   store.close();

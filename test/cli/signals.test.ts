@@ -39,11 +39,17 @@ test('latency: quantiles with their slots, bars, a heat map, what stands beside'
 });
 
 test('latency: the whole as JSON, one key by a filter', () => {
-  const { parts, counters } = JSON.parse(run('latency', 'runq', '--comm', 'stress', '--json', ...window).stdout);
+  const { parts, counters } = JSON.parse(
+    run('latency', 'runq', '--comm', 'stress', '--json', ...window).stdout,
+  );
   // 59 buckets with 10 waits of 5 us, two of them with 50 of 60 ms.
   assert.equal(parts[0].count, 690);
   assert.equal(parts[0].sumNs, 590 * 5000 + 100 * 60e6);
-  for (const [name, ns] of [['p50', 5000], ['p90', 60e6], ['max', 60e6]] as const) {
+  for (const [name, ns] of [
+    ['p50', 5000],
+    ['p90', 60e6],
+    ['max', 60e6],
+  ] as const) {
     const row = parts[0].quantiles.find((quantile: { name: string }) => quantile.name === name);
     assert.ok(row.lowerNs < ns && ns <= row.upperNs, name);
     assert.ok(row.upperNs / row.lowerNs < 1.1);
@@ -57,7 +63,10 @@ test('latency: a filter that cannot act is refused, and a field that is not ther
   assert.match(pid.stderr, /^flamekeeper: block has no pid to filter by, only device, operation/);
   const field = run('latency', 'runq', '--by', 'device', ...window);
   assert.match(field.stderr, /^flamekeeper: runq has no field device; its fields: pid, /);
-  assert.match(run('latency', 'disk').stderr, /^flamekeeper: there is no latency disk\n {2}Latencies are: runq/);
+  assert.match(
+    run('latency', 'disk').stderr,
+    /^flamekeeper: there is no latency disk\n {2}Latencies are: runq/,
+  );
 });
 
 test('latency: pictures hold what was seen, and no name leaves its place', () => {
@@ -74,6 +83,39 @@ test('latency: pictures hold what was seen, and no name leaves its place', () =>
   assert.ok(cells.includes('13:56:40: not recorded'));
 });
 
+test('counters: rates, what follows from them, and the share of the hardware', () => {
+  const { status, stdout, stderr } = run('counters', ...window);
+  assert.equal(status, 0, stderr);
+  checkGolden('counters.txt', stdout);
+  const json = JSON.parse(run('counters', '--json', ...window).stdout);
+  const derived = new Map(json.derived.map((row: { name: string; value: number }) => [row.name, row.value]));
+  assert.equal(derived.get('IPC'), 40 / 25);
+  assert.equal(derived.get('cache-misses'), 1);
+  assert.equal(derived.get('effective frequency'), 2.5);
+  assert.equal(derived.get('not idle'), 50);
+});
+
+test('counters: of a CPU, of a cgroup, of a stream, and what was not counted', () => {
+  const perCpu = JSON.parse(run('counters', 'context-switches', '--per-cpu', '--json', ...window).stdout);
+  assert.deepEqual(
+    perCpu.rows.map((row: { key: { cpu: number } }) => row.key.cpu),
+    [0, 1],
+  );
+  const group = JSON.parse(run('counters', '--cgroup', '/b', '--json', ...window).stdout);
+  assert.equal(group.derived[0].value, 0.8, 'IPC of the cgroup alone');
+  const net = JSON.parse(run('counters', 'host.net.bytes', '--device', 'eth0', '--json', ...window).stdout);
+  assert.deepEqual(
+    net.rows.map((row: { value: number }) => row.value),
+    [1.1e8, 1e5],
+  );
+  const load = run('counters', 'host.load', ...window).stdout;
+  assert.match(load, /^host\.load +1 +5\.25 +count +▇*█/m);
+  const unknown = run('counters', 'l2-misses', ...window);
+  assert.match(unknown.stderr, /^flamekeeper: l2-misses was not counted in that time\n {2}There are: .*cycles/);
+  const pid = run('counters', '--pid', '7', ...window);
+  assert.match(pid.stderr, /^flamekeeper: perf\.\w+ has no pid to filter by/);
+});
+
 test('checklist: ten views of any kept moment', () => {
   const at = ['--at', '2025-06-15T13:59:55Z'] as const;
   const { status, stdout, stderr } = run('checklist', ...at);
@@ -82,9 +124,15 @@ test('checklist: ten views of any kept moment', () => {
   const json = JSON.parse(run('checklist', ...at, '--only', 'iostat', '--device', 'vda', '--json').stdout);
   assert.equal(json.views.length, 1);
   assert.equal(json.views[0].tables[1][0]['w_await'], 30);
-  assert.deepEqual(json.views[0].marks.map((mark: { kind: string }) => mark.kind), ['utilisation', 'saturation']);
+  assert.deepEqual(
+    json.views[0].marks.map((mark: { kind: string }) => mark.kind),
+    ['utilisation', 'saturation'],
+  );
   const filtered = run('checklist', ...at, '--pid', '7', '--only', 'pidstat').stdout;
-  assert.match(filtered, /^filter: --pid 7 \(processes in pidstat and top; everything else is of the whole host\)$/m);
+  assert.match(
+    filtered,
+    /^filter: --pid 7 \(processes in pidstat and top; everything else is of the whole host\)$/m,
+  );
   assert.doesNotMatch(filtered, /ress$/m);
 });
 
@@ -97,7 +145,10 @@ test('checklist: rates over a window are those of each moment', () => {
 test('checklist: a moment that is not kept, a view that is not there', () => {
   const empty = run('checklist', '--at', '2025-06-15T12:00:00Z');
   assert.equal(empty.status, 1);
-  assert.match(empty.stderr, /^flamekeeper: the store holds no readings of the host of that time: 2025-06-15 12:00:00/);
+  assert.match(
+    empty.stderr,
+    /^flamekeeper: the store holds no readings of the host of that time: 2025-06-15 12:00:00/,
+  );
   const unknown = run('checklist', '--at', '2025-06-15T13:59:55Z', '--only', 'nope');
   assert.match(unknown.stderr, /^flamekeeper: --only nope is no view\n {2}Views are: uptime, /);
   assert.equal(run('checklist', '--watch', '--at', '14:00').status, 2);
@@ -140,7 +191,10 @@ test('flame --around: filters of the condition and of the stacks are two', () =>
 test('flame --around: nowhere and everywhere are told', () => {
   const none = run('flame', '--around', 'runq p99 > 1s', ...window);
   assert.equal(none.status, 1);
-  assert.match(none.stderr, /^flamekeeper: runq p99 > 1s held in none of the 59 windows .*\n {2}The highest was 61\./);
+  assert.match(
+    none.stderr,
+    /^flamekeeper: runq p99 > 1s held in none of the 59 windows .*\n {2}The highest was 61\./,
+  );
   const all = run('flame', '--around', 'runq p99 > 1us', ...window);
   assert.match(all.stderr, /^flamekeeper: runq p99 > 1us held in all 59 windows/);
   assert.equal(all.status, 1);
