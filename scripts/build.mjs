@@ -15,7 +15,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -38,6 +38,8 @@ const clangFlags = [
   '-fdebug-compilation-dir=.',
   '-I',
   'bpf/include',
+  '-I',
+  'dist/bpf/include',
 ];
 
 /** Brings dist/ up to date and says what it did; silent when nothing was to do. */
@@ -100,6 +102,8 @@ function buildObjects() {
     throw new Error(`clang is needed to compile ${missing.join(', ')}; \`npm run setup\` installs it`);
   }
   mkdirSync(join(dist, 'bpf/probes'), { recursive: true });
+  mkdirSync(join(dist, 'bpf/include'), { recursive: true });
+  writeFileSync(join(dist, 'bpf/include/runtimes.h'), runtimesHeader(join(root, 'bpf/runtimes')));
   for (const source of sources) {
     console.log(`build: ${source}`);
     const object = objectOf(source);
@@ -112,6 +116,20 @@ function buildObjects() {
       rmSync(unfinished, { force: true });
     }
   }
+}
+
+/** What bpf/include/code_heaps.bpf.h needs to know of the runtimes in a folder. */
+export function runtimesHeader(folder) {
+  const names = existsSync(folder)
+    ? readdirSync(folder).filter((name) => name.endsWith('.bpf.h')).sort()
+    : [];
+  const calls = names.map((name) => `RUNTIME(${basename(name, '.bpf.h')})`);
+  return [
+    ...names.map((name) => `#include "${relative(root, join(folder, name))}"`),
+    `#define FK_RUNTIME_COUNT ${names.length}`,
+    ['#define FK_RUNTIMES(RUNTIME)', ...calls].join(' '),
+    '',
+  ].join('\n');
 }
 
 function hasClang() {

@@ -767,7 +767,7 @@ export const wireMaps = {
       key: 'u32', keySizeBytes: 4,
       inner: {},
     },
-    unwind: { key: 'u32', keySizeBytes: 4, value: 'unwind_state', valueSizeBytes: 1056 },
+    unwind: { key: 'u32', keySizeBytes: 4, value: 'unwind_state', valueSizeBytes: 1824 },
     unwind_stats: { key: 'u32', keySizeBytes: 4, value: 'fk_unwind_stats', valueSizeBytes: 16 },
   },
 } as const;

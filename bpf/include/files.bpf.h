@@ -8,7 +8,14 @@
 #ifndef FK_FILES_BPF_H
 #define FK_FILES_BPF_H
 
+#include "record.bpf.h"
+#include "unwind_state.bpf.h"
 #include "unwind_table.h"
+#include "vma.bpf.h"
+
+/* A wake costs more than a sample. */
+#define REQUEST_WAKE_NS (50 * 1000 * 1000ULL)
+#define LAST_USE_NS (1000 * 1000 * 1000ULL)
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -44,5 +51,123 @@ struct {
 	__type(key, __u32);
 	__type(value, struct fk_unwind_stats);
 } unwind_stats SEC(".maps");
+
+volatile __u64 fk_request_wake_ns;
+
+static __always_inline int announce_file(struct unwind_state *state, struct fk_file *file,
+					 struct vma *vma, __u64 address)
+{
+	struct fk_file_request *request = bpf_ringbuf_reserve(&requests, sizeof(*request), 0);
+	bool is_due = state->now_ns - fk_request_wake_ns >= REQUEST_WAKE_NS;
+
+	if (!request)
+		return -1;
+	fill_record(&request->record, FK_RECORD_FILE, sizeof(*request));
+	request->incarnation = state->incarnation;
+	request->file = *file;
+	request->address = address;
+	request->vm_start = vma->start;
+	request->vm_limit = vma->limit;
+	request->file_offset = vma->file_offset;
+	if (is_due)
+		fk_request_wake_ns = state->now_ns;
+	bpf_ringbuf_submit(request, is_due ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+static __always_inline void request_file(struct unwind_state *state, struct fk_file *file,
+					 struct vma *vma, __u64 address)
+{
+	struct fk_unwind_file entry = { .state = FK_FILE_REQUESTED, .last_use_ns = state->now_ns };
+	long err = bpf_map_update_elem(&files, file, &entry, BPF_NOEXIST);
+	struct fk_unwind_stats *stats;
+	__u32 zero = 0;
+
+	/* Another CPU was quicker, or has the bucket. */
+	if (err == -EEXIST || err == -EBUSY)
+		return;
+	stats = bpf_map_lookup_elem(&unwind_stats, &zero);
+	if (!stats)
+		return;
+	if (err) {
+		stats->files_full++;
+	} else if (announce_file(state, file, vma, address)) {
+		stats->request_drops++;
+		bpf_map_delete_elem(&files, file);
+	}
+}
+
+/* The part of the mapping that one segment of the file makes up, in terms of its table. */
+static __always_inline int use_segment(struct unwind_mapping *mapping, struct vma *vma,
+				       struct fk_unwind_file *file, __u64 address)
+{
+	__u64 shift = vma->start - vma->file_offset, place = address - shift, start, limit;
+	struct fk_code_segment *segment;
+
+	for (int i = 0; i < FK_CODE_SEGMENTS; i++) {
+		segment = &file->segments[i];
+		start = segment->offset;
+		limit = segment->limit;
+		if (place < start || place >= limit)
+			continue;
+		mapping->bias = shift - segment->pc_minus_offset;
+		if (start < vma->file_offset)
+			start = vma->file_offset;
+		if (limit > vma->limit - shift)
+			limit = vma->limit - shift;
+		mapping->start = start + shift;
+		mapping->size = limit - start;
+		return 0;
+	}
+	return -1;
+}
+
+static __always_inline void use_file(struct unwind_state *state, struct unwind_mapping *mapping,
+				     struct vma *vma, __u64 address)
+{
+	struct fk_file key = {};
+	struct file *mapped = vma->file;
+	struct fk_unwind_file *file;
+	struct inode *inode;
+
+	if (mapped) {
+		inode = BPF_CORE_READ(mapped, f_inode);
+		key.inode = BPF_CORE_READ(inode, i_ino);
+		key.device = BPF_CORE_READ(inode, i_sb, s_dev);
+		key.generation = BPF_CORE_READ(inode, i_generation);
+	} else {
+		key.inode = FK_INODE_VDSO;
+		vma->file_offset = 0;
+	}
+	mapping->start = vma->start;
+	mapping->size = vma->limit - vma->start;
+	mapping->kind = MAPPING_UNKNOWN;
+	mapping->end = FK_END_NO_TABLE;
+	file = bpf_map_lookup_elem(&files, &key);
+	if (!file)
+		return request_file(state, &key, vma, address);
+	if (file->state == FK_FILE_NO_TABLE) {
+		mapping->end = FK_END_NO_UNWIND_INFO;
+	} else if (file->state == FK_FILE_JIT) {
+		mapping->kind = MAPPING_JIT;
+	} else if (file->state == FK_FILE_READY) {
+		mapping->kind = MAPPING_TABLE;
+		mapping->table = file->table;
+		mapping->levels = file->levels;
+		if (use_segment(mapping, vma, file, address)) {
+			mapping->kind = MAPPING_UNKNOWN;
+			mapping->end = FK_END_GAP;
+			mapping->start = address;
+			mapping->size = 1;
+		}
+	}
+	/* An entry that is removed is used again at once for another file. */
+	if (bpf_map_lookup_elem(&files, &key) != file) {
+		mapping->kind = MAPPING_UNKNOWN;
+		mapping->end = FK_END_NO_TABLE;
+	} else if (state->now_ns - file->last_use_ns > LAST_USE_NS) {
+		file->last_use_ns = state->now_ns;
+	}
+}
 
 #endif

@@ -36,7 +36,11 @@ typedef __u32 __wsum;
 /* linux/sched.h, linux/sched/signal.h; uapi/asm-generic/errno-base.h */
 #define PF_KTHREAD 0x00200000
 #define SIGNAL_GROUP_EXIT 0x00000004
+#define EBUSY 16
 #define EEXIST 17
+
+/* linux/mm.h */
+#define VM_EXEC 0x00000004
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -78,7 +82,62 @@ struct css_set {
 	struct list_head cgrp_links;
 };
 
+struct super_block {
+	unsigned int s_dev;
+};
+
+struct inode {
+	unsigned long i_ino;
+	struct super_block *i_sb;
+	unsigned int i_generation;
+};
+
+struct file {
+	struct inode *f_inode;
+};
+
+/* Mappings are kept in a maple tree since 6.1 (524e00b36e8c), in a red-black tree before. */
+struct maple_tree {
+	void *ma_root;
+};
+
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+};
+
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
+};
+
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	struct mm_struct *vm_mm;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
+	struct rb_node vm_rb;
+};
+
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
 struct mm_struct {
+	struct maple_tree mm_mt;
+	struct rb_root mm_rb;
+	mm_context_t context;
 	unsigned long arg_start;
 	unsigned long arg_end;
 };

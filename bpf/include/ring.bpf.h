@@ -6,6 +6,8 @@
 #ifndef FK_RING_BPF_H
 #define FK_RING_BPF_H
 
+#include "record.bpf.h"
+
 /* User space sets the size. */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -26,14 +28,6 @@ static __always_inline void count_drop(void)
 
 	if (count)
 		(*count)++;
-}
-
-static __always_inline void fill_record(struct fk_record *record, enum fk_record_tag tag,
-					__u32 size)
-{
-	record->tag = tag;
-	record->size = size;
-	record->ktime_ns = bpf_ktime_get_ns();
 }
 
 /* Room for one TYPE, its head filled; or NULL, counted. Every other

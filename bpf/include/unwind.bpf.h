@@ -1,74 +1,65 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
-/* The user stack unwinder. All state, the index of the next frame included, lies in one per-CPU
- * record; step() puts one frame down and moves the state to its caller. As step() is global and
- * takes no arguments it is verified once, and a language runtime's own step can take the state over
- * and hand it back. The one rule here is the frame pointer:
+/* The user stack unwinder. step() puts one frame down and moves the state to its caller; how, the
+ * code that the frame lies in decides:
  *
- *      sp            fp
- *      | locals ...  | saved fp | return address | caller's ...
+ *      a file with a table             its rule for the place: arch/
+ *      a file without; a gap in it     the frame pointer, and the stack is never called complete
+ *      code made at run time           the frame pointer, or its runtime's own step
  *
- * It must not lie below sp, and the caller's sp is fp + 16: so frame pointers always rise.
+ * All state, the index of the next frame included, lies in one per-CPU record; as step() is global
+ * and takes no arguments it is verified once.
  */
 #ifndef FK_UNWIND_BPF_H
 #define FK_UNWIND_BPF_H
 
-/* pc is where the task was interrupted; later ones are return addresses. */
-#define UNWIND_LEAF 1
+#include "mappings.bpf.h"
+#include "frame_pointer.bpf.h"
+#if defined(__TARGET_ARCH_x86)
+#include "arch/x86_64_unwind.bpf.h"
+#endif
 
-struct unwind_state {
-	__u64 pc;
-	__u64 sp;
-	__u64 fp;
-	__u32 flags;
-	struct fk_stack stack;
-};
+/* The last row of the block whose pc is not above the wanted one. Without branches, so that the
+ * verifier sees one path: the sign of a difference is the bit to add. */
+#define SEARCH_HALF(block, row, wanted, bit)                                                 \
+	do {                                                                                 \
+		__u64 is_below = (__s64)(block)->pc[(row) + (1 << (bit))] - (wanted) - 1;    \
+		is_below >>= 63;                                                             \
+		asm volatile("" : "+r"(is_below));                                           \
+		(row) += is_below << (bit);                                                  \
+	} while (0)
 
-/* One a CPU: perf_event programs do not nest (bpf_prog_active). Other program types
- * need a record of their own. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct unwind_state);
-} unwind SEC(".maps");
-
-static __always_inline struct unwind_state *unwind_state(void)
+static __always_inline __u32 find_in_block(struct fk_unwind_block *block, __s64 pc)
 {
-	__u32 zero = 0;
+	__u64 row = 0;
 
-	return bpf_map_lookup_elem(&unwind, &zero);
+	SEARCH_HALF(block, row, pc, 8);
+	SEARCH_HALF(block, row, pc, 7);
+	SEARCH_HALF(block, row, pc, 6);
+	SEARCH_HALF(block, row, pc, 5);
+	SEARCH_HALF(block, row, pc, 4);
+	SEARCH_HALF(block, row, pc, 3);
+	SEARCH_HALF(block, row, pc, 2);
+	SEARCH_HALF(block, row, pc, 1);
+	SEARCH_HALF(block, row, pc, 0);
+	return block->rule[row];
 }
 
-static __always_inline int end_stack(struct unwind_state *state, enum fk_stack_end end)
+/* Returns 0, or -1 when the table is not there. */
+static __always_inline int find_rule(__u32 *rule, struct unwind_mapping *mapping, __u64 address)
 {
-	state->stack.end = end;
-	return 1;
-}
+	void *table = bpf_map_lookup_elem(&tables, &mapping->table);
+	__s64 pc = address - mapping->bias;
+	struct fk_unwind_block *block;
 
-static __always_inline int step_by_frame_pointer(struct unwind_state *state)
-{
-	struct {
-		__u64 fp;
-		__u64 pc;
-	} caller;
-	__u64 fp = state->fp;
-
-	/* The outermost frame's is 0. In a leaf, code without frame pointers may use the register
-	 * for something else. */
-	if (fp == 0 && !(state->flags & UNWIND_LEAF))
-		return end_stack(state, FK_END_COMPLETE);
-	if (fp % sizeof(fp) || fp < state->sp || !arch_is_user_address(fp))
-		return end_stack(state, FK_END_FP_IMPLAUSIBLE);
-	if (bpf_probe_read_user(&caller, sizeof(caller), (void *)fp))
-		return end_stack(state, FK_END_READ_FAULT);
-	if (caller.pc == 0)
-		return end_stack(state, FK_END_COMPLETE);
-	if (!arch_is_user_address(caller.pc))
-		return end_stack(state, FK_END_FP_IMPLAUSIBLE);
-	state->pc = caller.pc;
-	state->sp = fp + sizeof(caller);
-	state->fp = caller.fp;
-	state->flags &= ~UNWIND_LEAF;
+	*rule = 0;
+	if (!table)
+		return -1;
+	for (__u32 level = 0; level < FK_TABLE_LEVELS && level < mapping->levels; level++) {
+		block = bpf_map_lookup_elem(table, rule);
+		if (!block)
+			return -1;
+		*rule = find_in_block(block, pc);
+	}
 	return 0;
 }
 
@@ -76,32 +67,59 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *state)
 __noinline int step(void)
 {
 	struct unwind_state *state = unwind_state();
-	__u32 n;
+	enum fk_stack_end doubt = FK_END_COMPLETE, end = FK_END_FP_IMPLAUSIBLE;
+	struct unwind_mapping *mapping;
+	bool has_fp = false;
+	__u64 address;
+	__u32 rule;
 
 	if (!state)
 		return 1;
-	n = state->stack.n_words;
-	if (n >= FK_STACK_WORDS)
+	address = code_address(state);
+	mapping = mapping_of(state, address);
+	if (mapping->kind == MAPPING_RUNTIME)
+		return step_by_runtime(state, mapping->table);
+	if (mapping->kind == MAPPING_NO_CODE && !(state->flags & UNWIND_LEAF))
+		return end_stack(state, FK_END_NO_MAPPING);
+	if (push_frame(state, state->pc))
 		return end_stack(state, FK_END_DEPTH);
-	state->stack.words[n] = state->pc;
-	state->stack.n_words = n + 1;
-	return step_by_frame_pointer(state);
+	if (mapping->kind == MAPPING_TABLE) {
+		if (find_rule(&rule, mapping, address))
+			doubt = FK_END_NO_TABLE;
+		else if (arch_is_gap(rule))
+			doubt = FK_END_GAP;
+		else if (arch_has_frame_pointer(rule))
+			has_fp = true;
+		else
+			return arch_follow_rule(state, rule, address);
+	} else if (mapping->kind == MAPPING_UNKNOWN) {
+		doubt = mapping->end;
+	} else if (mapping->kind == MAPPING_JIT) {
+		end = FK_END_JIT_NO_FP;
+	} else {
+		return end_stack(state, FK_END_NO_MAPPING);
+	}
+	if (doubt && !state->doubt)
+		state->doubt = doubt;
+	return step_by_frame_pointer(state, end, has_fp);
 }
 
-/* Walks from these registers; the frames are in state->stack afterwards. */
-static __always_inline void unwind_user(struct unwind_state *state, __u64 pc, __u64 sp, __u64 fp)
+/* Walks from state->registers; the frames are in state->stack afterwards. */
+static __always_inline void unwind_user(struct unwind_state *state, struct task_struct *task,
+					const struct fk_incarnation *incarnation)
 {
-	state->pc = pc;
-	state->sp = sp;
-	state->fp = fp;
-	state->flags = UNWIND_LEAF;
+	state->incarnation = *incarnation;
+	state->mm = BPF_CORE_READ(task, mm);
+	state->now_ns = bpf_ktime_get_ns();
+	state->doubt = FK_END_COMPLETE;
+	state->switches = 0;
+	state->n_mappings = 0;
+	for (int i = 0; i < UNWIND_MAPPINGS; i++)
+		state->mappings[i].size = 0;
 	state->stack.n_words = 0;
 	state->stack.end = FK_END_DEPTH;
-	if (!arch_is_user_address(pc)) {
-		state->stack.end = FK_END_FP_IMPLAUSIBLE;
-		return;
-	}
-	for (int i = 0; i < FK_STACK_WORDS; i++) {
+	arch_begin(state);
+	for (int i = 0; i <= FK_STACK_WORDS; i++) {
 		if (step())
 			break;
 	}

@@ -7,7 +7,6 @@
 #include "kernel_compat.bpf.h"
 #include "incarnation.bpf.h"
 #include "cgroup.bpf.h"
-#include "files.bpf.h"
 #include "stack_counts.bpf.h"
 
 #define TYPE_CLOCK 0
@@ -100,25 +99,24 @@ static __always_inline __u64 take_kernel_stack(struct bpf_perf_event_data *ctx, 
 }
 
 static __always_inline __u64 take_user_stack(struct bpf_perf_event_data *ctx,
-					     struct task_struct *task, __u32 generation)
+					     struct task_struct *task,
+					     const struct fk_incarnation *incarnation,
+					     __u32 generation)
 {
 	struct unwind_state *state = unwind_state();
-	struct pt_regs regs;
+	struct pt_regs *registers;
 
 	if (!state)
 		return FK_STACK_NONE;
-	if (arch_is_user_mode(ctx->regs.cs)) {
-		regs.cs = ctx->regs.cs;
-		regs.ip = ctx->regs.ip;
-		regs.sp = ctx->regs.sp;
-		regs.bp = ctx->regs.bp;
-	} else if (task_is_in_exec(task) || current_user_regs(&regs) ||
-		   !arch_is_user_mode(regs.cs)) {
+	registers = &state->registers;
+	if (arch_is_user_mode(ctx->regs.cs))
+		arch_copy_registers(registers, &ctx->regs);
+	else if (task_is_in_exec(task) || current_user_regs(registers) ||
+		 !arch_is_user_mode(registers->cs))
 		return 1 + FK_END_NO_REGISTERS;
-	}
-	if (arch_is_32bit(regs.cs))
+	if (arch_is_32bit(registers->cs))
 		return 1 + FK_END_32BIT;
-	unwind_user(state, regs.ip, regs.sp, regs.bp);
+	unwind_user(state, task, incarnation);
 	return keep_stack(generation);
 }
 
@@ -138,7 +136,7 @@ static __always_inline int take_sample(struct bpf_perf_event_data *ctx, __u32 ty
 	if (!arch_is_user_mode(ctx->regs.cs))
 		key.kernel_stack = take_kernel_stack(ctx, generation);
 	if (!(BPF_CORE_READ(task, flags) & PF_KTHREAD) && BPF_CORE_READ(task, mm))
-		key.user_stack = take_user_stack(ctx, task, generation);
+		key.user_stack = take_user_stack(ctx, task, &key.incarnation, generation);
 	return add_count(generation, &key, weight) ? FK_LOST_COUNT_MAP_FULL : FK_LOST_MAX;
 }
 

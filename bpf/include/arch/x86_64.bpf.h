@@ -22,6 +22,8 @@ struct bpf_perf_event_data {
 #define ARCH_USER_FIRST 0x1000ULL
 #define ARCH_USER_LIMIT (1ULL << 47)
 
+#define ARCH_PAGE_SHIFT 12
+
 /* THREAD_SIZE, without KASAN. */
 #define ARCH_THREAD_SIZE 16384
 
@@ -39,6 +41,31 @@ static __always_inline bool arch_is_user_mode(__u64 cs)
 static __always_inline bool arch_is_32bit(__u64 cs)
 {
 	return (cs & 0xff) == 0x23;
+}
+
+/* Field by field, as a program's context is read in whole words; orig_ax and ss, which nobody asks
+ * for, are left out. */
+static __always_inline void arch_copy_registers(struct pt_regs *to, const struct pt_regs *from)
+{
+	to->r15 = from->r15;
+	to->r14 = from->r14;
+	to->r13 = from->r13;
+	to->r12 = from->r12;
+	to->bp = from->bp;
+	to->bx = from->bx;
+	to->r11 = from->r11;
+	to->r10 = from->r10;
+	to->r9 = from->r9;
+	to->r8 = from->r8;
+	to->ax = from->ax;
+	to->cx = from->cx;
+	to->dx = from->dx;
+	to->si = from->si;
+	to->di = from->di;
+	to->ip = from->ip;
+	to->cs = from->cs;
+	to->flags = from->flags;
+	to->sp = from->sp;
 }
 
 /* For kernels without bpf_task_pt_regs: 5.15 has it, and the padding of
