@@ -2,7 +2,8 @@
 
 import { groupDigits, printable } from '../exporters/formats/text.js';
 import type { Coverage } from '../storage/model/query.js';
-import type { StackCompleteness } from '../storage/model/stacks.js';
+import type { StackEnds } from '../storage/model/completeness.js';
+import type { ProcessStacks, StackCompleteness } from '../storage/model/stacks.js';
 import { formatPercent, formatReasons } from './format.js';
 import { formatRange, rfc3339 } from './window.js';
 
@@ -22,7 +23,9 @@ export function coverageLines(
   parts.push(`${groupDigits(lostSum)} lost${reasonsIn(lost)}`);
   parts.push(`${groupDigits(unexplained)} unexplained (${formatPercent(unexplained, expected)})`);
   const lines = [`range: ${formatRange(coverage)}`, `${what}: ${parts.join(', ')}`];
-  if (stacks !== undefined) lines.push(...stackLines(stacks));
+  const ends = stacks ?? coverage.completeness.stacks;
+  if (ends !== undefined) lines.push(endsLine(ends));
+  if (stacks !== undefined) lines.push(framesLine(stacks));
   if (missingBuckets > 0) {
     lines.push(`missing: ${groupDigits(missingBuckets)} buckets of 10 s hold nothing`);
   }
@@ -31,14 +34,27 @@ export function coverageLines(
   return lines.map(printable);
 }
 
-function stackLines({ complete, cut, framesNamed, framesUnnamed }: StackCompleteness): string[] {
+function endsLine({ complete, cut }: StackEnds): string {
   const cutSum = sumOf(cut);
-  const frames = framesNamed + sumOf(framesUnnamed);
   const share = formatPercent(complete, complete + cutSum);
-  return [
-    `stacks: ${groupDigits(complete)} complete (${share}), ${groupDigits(cutSum)} cut${reasonsIn(cut)}`,
-    `frames: ${formatPercent(framesNamed, frames)} named${reasonsIn(framesUnnamed, 'unnamed: ')}`,
-  ];
+  return `stacks: ${groupDigits(complete)} complete (${share}), ${groupDigits(cutSum)} cut${reasonsIn(cut)}`;
+}
+
+function framesLine({ framesNamed, framesUnnamed }: StackCompleteness): string {
+  const share = formatPercent(framesNamed, framesNamed + sumOf(framesUnnamed));
+  return `frames: ${share} named${reasonsIn(framesUnnamed, 'unnamed: ')}`;
+}
+
+/** Whose stacks are cut: `cut most: java[17] 120 of 130 (no frame pointer 120)`; undefined when
+ *  nobody's are. */
+export function cutLine(processes: readonly ProcessStacks[]): string | undefined {
+  if (processes.length === 0) return undefined;
+  const texts = processes.map(({ pid, comm, complete, cut }) => {
+    const name = pid === 0 ? comm : `${comm}[${pid}]`;
+    const cutSum = sumOf(cut);
+    return `${name} ${groupDigits(cutSum)} of ${groupDigits(cutSum + complete)}${reasonsIn(cut)}`;
+  });
+  return printable(`cut most: ${texts.join(', ')}`);
 }
 
 function reasonsIn(counts: Readonly<Record<string, number>>, title = ''): string {

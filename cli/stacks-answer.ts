@@ -5,19 +5,23 @@ import type { Coverage } from '../storage/model/query.js';
 import type { Profile } from '../storage/model/profile.js';
 import type { Selection } from '../storage/model/select.js';
 import { selectProfile } from '../storage/model/select.js';
-import type { StackCompleteness } from '../storage/model/stacks.js';
-import { stackCompleteness } from '../storage/model/stacks.js';
+import type { ProcessStacks, StackCompleteness } from '../storage/model/stacks.js';
+import { cutByProcess, stackCompleteness } from '../storage/model/stacks.js';
 import type { AroundAnswer, Difference } from './around.js';
 import { aroundLines, askAround, differenceOf, scaledRest } from './around.js';
 import type { Condition } from './condition.js';
 import { describeFilter, filterOf, selectionOf } from './filter.js';
 import type { FilterOptions } from './filter.js';
 import { withProgress } from './progress.js';
-import { coverageLines } from './render-completeness.js';
+import { coverageLines, cutLine } from './render-completeness.js';
 import { withQuery } from './settings.js';
 import type { GlobalOptions } from './settings.js';
 import { namingWindow, resolveWindow } from './window.js';
 import type { WindowText } from './window.js';
+
+/** Processes with cut stacks: with --json, and told to people. */
+export const MAX_CUT_PROCESSES = 50;
+export const CUT_PROCESSES_TOLD = 3;
 
 export interface StacksOptions extends GlobalOptions, FilterOptions, WindowText {
   readonly type: string;
@@ -27,6 +31,8 @@ export interface StacksAnswer {
   readonly profile: Profile;
   readonly coverage: Coverage;
   readonly stacks: StackCompleteness;
+  /** Whose stacks are cut, most first. */
+  readonly cutProcesses: readonly ProcessStacks[];
   /** As typed; '' for everything. */
   readonly filterText: string;
   /** Range and completeness, a line each. */
@@ -89,9 +95,12 @@ function stacksAnswer(coverage: Coverage, profile: Profile, options: StacksOptio
   const stacks = stackCompleteness(profile);
   const filterText = describeFilter(options);
   const lines = coverageLines('samples', coverage, stacks);
+  const cutProcesses = cutByProcess(profile, MAX_CUT_PROCESSES);
+  const cut = cutLine(cutProcesses.slice(0, CUT_PROCESSES_TOLD));
+  if (cut !== undefined) lines.push(cut);
   if (filterText !== '') {
     lines.push(`filter: ${filterText} (samples above are those of the whole host)`);
   }
   if (profile.rowNodes.length === 0) lines.push('no sample matches');
-  return { profile, coverage, stacks, filterText, lines };
+  return { profile, coverage, stacks, cutProcesses, filterText, lines };
 }

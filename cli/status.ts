@@ -3,15 +3,18 @@
 
 import { Command } from 'commander';
 import { groupDigits, printable } from '../exporters/formats/text.js';
-import type { SegmentStatus, StatusAnswer } from '../storage/model/query.js';
+import type { Query, SegmentStatus, StatusAnswer } from '../storage/model/query.js';
+import type { ProcessStacks } from '../storage/model/stacks.js';
+import { cutByProcess } from '../storage/model/stacks.js';
 import type { StreamInfo } from '../storage/model/stream.js';
 import { formatBytes, formatDurationNs } from './format.js';
 import { writeStdout } from './output.js';
 import { withProgress } from './progress.js';
-import { coverageJson, coverageLines } from './render-completeness.js';
+import { coverageJson, coverageLines, cutLine } from './render-completeness.js';
 import { renderTable } from './render-table.js';
 import type { Column } from './render-table.js';
 import { addGlobalOptions, withQuery } from './settings.js';
+import { CUT_PROCESSES_TOLD, MAX_CUT_PROCESSES } from './stacks-answer.js';
 import type { GlobalOptions } from './settings.js';
 import { formatRange, rfc3339 } from './window.js';
 
@@ -36,18 +39,29 @@ Examples:
 }
 
 async function status(options: GlobalOptions): Promise<void> {
-  const answer = await withQuery(options, (query) =>
-    withProgress('reading the store', query.status()),
+  const { answer, cut } = await withQuery(options, (query) =>
+    withProgress('reading the store', ask(query)),
   );
   const text =
     options.json === true
-      ? JSON.stringify(statusJson(answer), null, 2)
-      : statusLines(answer).join('\n');
+      ? JSON.stringify({ ...statusJson(answer), cutProcesses: cut }, null, 2)
+      : statusLines(answer, cut).join('\n');
   await writeStdout([`${text}\n`]);
 }
 
+/** The state, and whose stacks were cut in the last minutes. */
+async function ask(query: Query): Promise<{ answer: StatusAnswer; cut: ProcessStacks[] }> {
+  const answer = await query.status();
+  const cutStacks = Object.keys(answer.recent?.completeness.stacks?.cut ?? {});
+  if (answer.recent === undefined || cutStacks.length === 0) return { answer, cut: [] };
+  const { fromUnixNs, toUnixNs } = answer.recent;
+  const windows = [{ fromUnixNs, toUnixNs }];
+  const { profile } = await query.aggregate({ windows, filter: {}, stream: 'cpu' });
+  return { answer, cut: cutByProcess(profile, MAX_CUT_PROCESSES) };
+}
+
 /** Lines for people, without line ends. */
-export function statusLines(answer: StatusAnswer): string[] {
+export function statusLines(answer: StatusAnswer, cut: readonly ProcessStacks[] = []): string[] {
   const { dataDir, sizeBytes, segments, quarantined, streams, recent, daemon } = answer;
   const lines = [`data: ${dataDir} (${formatBytes(sizeBytes)})`];
   lines.push(
@@ -59,6 +73,8 @@ export function statusLines(answer: StatusAnswer): string[] {
   lines.push(`streams: ${streams.map(streamText).join(', ') || 'none'}`);
   if (recent !== undefined)
     lines.push('last minutes:', ...coverageLines('samples', recent).map((line) => `  ${line}`));
+  const worst = cutLine(cut.slice(0, CUT_PROCESSES_TOLD));
+  if (worst !== undefined) lines.push(`  ${worst}`);
   lines.push('', ...renderTable(segmentColumns, segments.map(segmentCells)));
   if (quarantined.length > 0) lines.push('', `set aside as damaged: ${quarantined.join(', ')}`);
   return lines.map(printable);

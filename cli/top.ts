@@ -84,13 +84,14 @@ function cells({ label, moduleName, self, total }: TopRow, whole: number): strin
 }
 
 function topJson(
-  { profile, coverage, stacks, filterText }: StacksAnswer,
+  { profile, coverage, stacks, cutProcesses, filterText }: StacksAnswer,
   rows: readonly TopRow[],
   total: number,
 ) {
   const [valueType] = profile.valueTypes;
   return {
     ...coverageJson(coverage, stacks),
+    cutProcesses,
     filter: filterText,
     stream: profile.name,
     valueType,

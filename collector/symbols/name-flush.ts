@@ -2,6 +2,7 @@
 // into the trie, and counted. (back)
 
 import * as wire from '../../bpf/generated/wire.js';
+import type { Counters } from '../../storage/model/completeness.js';
 import type { FunctionInfo } from '../../storage/model/frame.js';
 import { cutFunction, noModule } from '../../storage/model/frame.js';
 import type { FlushWriter } from '../../storage/model/writer.js';
@@ -9,6 +10,9 @@ import type { FlushMessage, StackTable } from '../messages.js';
 import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../messages.js';
 import { stackEndText } from '../pipeline/stack-ends.js';
 import type { Symbolizer } from './symbolizer.js';
+
+/** More than there are; a byte in the kernel's record. */
+const MAX_ENDS = 256;
 
 const unmapped: FunctionInfo = {
   module: noModule,
@@ -46,17 +50,48 @@ export function nameFlush(
   for (const rows of message.samples) {
     const series = rows.series.map((info) => writer.seriesId(info));
     const trie = new StackNamer(rows.stacks, symbolizer, writer, count);
+    const ends = new EndSums(streams.length);
     for (let row = 0; row < rows.rowWeight.length; row++) {
-      const node = trie.node(rows.rowUser[row]!, rows.rowKernel[row]!);
+      const [user, kernel] = [rows.rowUser[row]!, rows.rowKernel[row]!];
+      const [stream, weight] = [rows.rowStream[row]!, rows.rowWeight[row]!];
+      const end = trie.end(user, kernel);
+      ends.add(stream, end, weight);
       writer.sample(
-        streams[rows.rowStream[row]!]!,
+        streams[stream]!,
         series[rows.rowSeries[row]!]!,
-        node,
-        rows.rowWeight[row]!,
+        trie.node(user, kernel, end),
+        weight,
       );
     }
+    ends.write((stream, counters) => writer.header(streams[stream]!, counters));
   }
   return count;
+}
+
+/** Weight of each stream's stacks by where they end. */
+class EndSums {
+  readonly #sums: Float64Array;
+
+  constructor(streams: number) {
+    this.#sums = new Float64Array(streams * MAX_ENDS);
+  }
+
+  add(stream: number, end: number, weight: number): void {
+    this.#sums[stream * MAX_ENDS + Math.min(end, MAX_ENDS - 1)]! += weight;
+  }
+
+  write(header: (stream: number, counters: Counters) => void): void {
+    for (let stream = 0; stream < this.#sums.length / MAX_ENDS; stream++) {
+      const counters: Record<string, number> = {};
+      for (let end = 0; end < MAX_ENDS; end++) {
+        const sum = this.#sums[stream * MAX_ENDS + end]!;
+        if (sum === 0) continue;
+        const isComplete = end === wire.FkStackEnd.FK_END_COMPLETE;
+        counters[isComplete ? 'stacks.complete' : `stacks.cut.${stackEndText(end)}`] = sum;
+      }
+      if (Object.keys(counters).length > 0) header(stream, counters);
+    }
+  }
 }
 
 interface NamedFrame {
@@ -88,12 +123,16 @@ class StackNamer {
     this.#writer = writer;
   }
 
-  /** Node of the leaf: root, then the marker if a part was cut, the
-   *  user frames, the kernel frames. */
-  node(user: number, kernel: number): number {
+  /** Why the two together end where they do. */
+  end(user: number, kernel: number): number {
     const userEnd = user < 0 ? wire.FkStackEnd.FK_END_COMPLETE : this.#stacks.ends[user]!;
     const kernelEnd = kernel < 0 ? wire.FkStackEnd.FK_END_COMPLETE : this.#stacks.ends[kernel]!;
-    const end = userEnd === wire.FkStackEnd.FK_END_COMPLETE ? kernelEnd : userEnd;
+    return userEnd === wire.FkStackEnd.FK_END_COMPLETE ? kernelEnd : userEnd;
+  }
+
+  /** Node of the leaf: root, then the marker if a part was cut, the
+   *  user frames, the kernel frames. */
+  node(user: number, kernel: number, end: number): number {
     let node = this.#userNode(user, end);
     if (kernel >= 0) node = this.#append(node, kernel);
     return node;

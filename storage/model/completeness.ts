@@ -1,6 +1,7 @@
 // How complete data is. Each flush keeps a header of named, signed, summable counters; this page
 // gives them meaning. A new reason of loss is a new name, not a new format:
 //   expected, captured, idle, not_fired, lost.REASON      samples, in ticks
+//   stacks.complete, stacks.cut.REASON                    of those captured
 //   recorded, lost.REASON                                 events
 //   captured, folded, lost.REASON                         metrics: delays; values summed in (other)
 
@@ -25,19 +26,27 @@ export interface Completeness {
   /** Buckets inside the window that hold nothing (daemon not running) or could not be read. */
   readonly missingBuckets: number;
   readonly brokenBlobs: number;
+  /** Where the captured samples' stacks end; absent for events, and for samples from before it was
+   *  counted. */
+  readonly stacks?: StackEnds;
+}
+
+export interface StackEnds {
+  /** Stacks that reach their thread's first frame. */
+  readonly complete: number;
+  /** Stacks that end early, by reason. */
+  readonly cut: Readonly<Record<string, number>>;
 }
 
 export function completenessOf(
   counters: Counters,
   gaps: { missingBuckets: number; brokenBlobs: number },
 ): Completeness {
-  const lost: Record<string, number> = {};
-  let lostSum = 0;
-  for (const [name, value] of Object.entries(counters)) {
-    if (!name.startsWith('lost.') || value === 0) continue;
-    lost[name.slice('lost.'.length)] = value;
-    lostSum += value;
-  }
+  const lost = named(counters, 'lost.');
+  const lostSum = Object.values(lost).reduce((sum, value) => sum + value, 0);
+  const cut = named(counters, 'stacks.cut.');
+  const complete = counters['stacks.complete'] ?? 0;
+  const hasStacks = complete > 0 || Object.keys(cut).length > 0;
   const captured = counters['captured'] ?? 0;
   const idle = counters['idle'] ?? 0;
   const notFired = counters['not_fired'] ?? 0;
@@ -50,5 +59,15 @@ export function completenessOf(
     lost,
     unexplained: expected - captured - idle - notFired - lostSum,
     ...gaps,
+    ...(hasStacks && { stacks: { complete, cut } }),
   };
+}
+
+/** Those that are not 0, without the prefix. */
+function named(counters: Counters, prefix: string): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(counters)
+      .filter(([name, value]) => name.startsWith(prefix) && value !== 0)
+      .map(([name, value]) => [name.slice(prefix.length), value]),
+  );
 }

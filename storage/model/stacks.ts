@@ -1,6 +1,7 @@
 // Stacks as a trie: walking it, and how complete its stacks are. Everything runs in loops, not
 // recursion: a stack is as deep as a store's file says.
 
+import type { StackEnds } from './completeness.js';
 import type { Profile } from './profile.js';
 import { nodeSums } from './profile.js';
 
@@ -8,11 +9,7 @@ import { nodeSums } from './profile.js';
 export const noFramesLabel = '[no frames]';
 
 /** **Units**: all of values[0]; a frame counts once for each stack it is on. */
-export interface StackCompleteness {
-  /** Stacks that reach their thread's first frame. */
-  readonly complete: number;
-  /** Stacks that end early, by reason. */
-  readonly cut: Readonly<Record<string, number>>;
+export interface StackCompleteness extends StackEnds {
   readonly framesNamed: number;
   /** By NameReason. */
   readonly framesUnnamed: Readonly<Record<string, number>>;
@@ -44,6 +41,52 @@ export function stackCompleteness(profile: Profile): StackCompleteness {
     framesNamed,
     framesUnnamed: Object.fromEntries(framesUnnamed),
   };
+}
+
+/** How complete the stacks of one process are. */
+export interface ProcessStacks extends StackEnds {
+  /** 0 where short-lived processes were folded together. */
+  readonly pid: number;
+  readonly comm: string;
+  readonly exe: string;
+}
+
+/** Processes with cut stacks, the one that most were cut of first.
+ *  **Units**: of values[0]. */
+export function cutByProcess(profile: Profile, limit: number): ProcessStacks[] {
+  const { parents, nodeFunctions, functions, series, rowSeries, rowNodes } = profile;
+  const cutOf = new Uint32Array(parents.length);
+  for (let i = 1; i < parents.length; i++) {
+    const isCut = parents[i] === 0 && functions[nodeFunctions[i]!]!.frameType === 'cut';
+    cutOf[i] = isCut ? i : cutOf[parents[i]!]!;
+  }
+  const processes = new Map<string, { process: ProcessStacks; cut: Map<string, number> }>();
+  const complete = new Map<string, number>();
+  for (let row = 0; row < rowNodes.length; row++) {
+    const { pid, startUnixMs, comm, exe } = series[rowSeries[row]!]!;
+    const key = `${pid}\0${startUnixMs}\0${comm}\0${exe}`;
+    const weight = profile.values[0]![row]!;
+    const cutNode = cutOf[rowNodes[row]!]!;
+    if (cutNode === 0) {
+      addTo(complete, key, weight);
+      continue;
+    }
+    let known = processes.get(key);
+    if (known === undefined) {
+      known = { process: { pid, comm, exe, complete: 0, cut: {} }, cut: new Map() };
+      processes.set(key, known);
+    }
+    addTo(known.cut, functions[nodeFunctions[cutNode]!]!.name, weight);
+  }
+  const sumOf = (cut: Map<string, number>) => [...cut.values()].reduce((sum, v) => sum + v, 0);
+  return [...processes]
+    .sort(([, a], [, b]) => sumOf(b.cut) - sumOf(a.cut) || a.process.pid - b.process.pid)
+    .slice(0, limit)
+    .map(([key, { process, cut }]) => ({
+      ...process,
+      complete: complete.get(key) ?? 0,
+      cut: Object.fromEntries(cut),
+    }));
 }
 
 function addTo(sums: Map<string, number>, name: string, weight: number): void {

@@ -62,7 +62,7 @@ function writeBucket(writer: FlushWriter): void {
   writer.sample(samples, node, work, 10);
   writer.sample(samples, node, read, 2);
   writer.sample(samples, sh, leaf, 3);
-  writer.header(samples, { expected: 20, captured: 15, idle: 4, not_fired: 0, 'lost.no_task': 1 });
+  writer.header(samples, { expected: 20, captured: 15, idle: 4, not_fired: 0, 'lost.no_task': 1, 'stacks.complete': 12, 'stacks.cut.depth': 3 });
   const exits = writer.streamId(exit);
   writer.events(exits, {
     timesNs: Float64Array.of(1e9, 2e9),
@@ -97,7 +97,7 @@ test('flame to a pipe is folded text, with range and completeness on standard er
   assert.equal(stdout, 'node;main;work 30\nnode;main;work;sys_read_[k] 6\nsh;leaf 9\n');
   assert.match(stderr, /^range: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d to .*\d\d:\d\d:\d\d \+00:00$/m);
   assert.match(stderr, wholeHost);
-  assert.match(stderr, /^stacks: 36 complete \(80\.0 %\), 9 cut \(depth 9\)\nframes: 100\.0 % named$/m);
+  assert.match(stderr, /^stacks: 36 complete \(80\.0 %\), 9 cut \(depth 9\)\nframes: 100\.0 % named\ncut most: sh\[8\] 9 of 9 \(depth 9\)$/m);
 });
 
 test('filters and selections narrow the stacks', () => {
@@ -177,7 +177,13 @@ test('status tells what the store holds', () => {
   assert.match(stdout, /^daemon: not running/m);
   assert.match(stdout, /^streams: .*cpu \(samples, 1 per 10000000 nanoseconds\)/m);
   assert.match(stdout, /^ {2}samples: 60 expected, 45 captured/m);
-  assert.equal(JSON.parse(run('status', '--json').stdout).segments.length, 1);
+  assert.match(stdout, /^  stacks: 36 complete \(80\.0 %\), 9 cut \(depth 9\)\n  cut most: sh\[8\] 9 of 9/m);
+  const json = JSON.parse(run('status', '--json').stdout);
+  assert.equal(json.segments.length, 1);
+  const sh = { pid: 8, comm: 'sh', exe: '/bin/sh', complete: 0, cut: { depth: 9 } };
+  assert.deepEqual(json.cutProcesses, [sh]);
+  assert.deepEqual(json.recent.completeness.stacks, { complete: 36, cut: { depth: 9 } });
+  assert.deepEqual(JSON.parse(run('top', '--json').stdout).cutProcesses, [sh]);
 });
 
 test('what the store cannot answer is told', () => {

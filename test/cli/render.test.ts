@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { formatBytes, formatDurationNs, formatPercent } from '../../cli/format.js';
 import { profileJson } from '../../cli/profile-json.js';
-import { coverageJson, coverageLines } from '../../cli/render-completeness.js';
+import { coverageJson, coverageLines, cutLine } from '../../cli/render-completeness.js';
 import { EventTable } from '../../cli/render-events.js';
 import { renderTable } from '../../cli/render-table.js';
 import { statusJson, statusLines } from '../../cli/status.js';
@@ -63,10 +63,25 @@ test('an answer says what it covers and what is missing', () => {
       'damaged: 1 parts of the store could not be read',
     ],
   );
+  const counted = coverage({ captured: 10, 'stacks.complete': 7, 'stacks.cut.no unwind table yet': 3 });
+  assert.deepEqual(coverageLines('samples', counted).slice(2), [
+    'stacks: 7 complete (70.0 %), 3 cut (no unwind table yet 3)',
+  ]);
+  assert.deepEqual(counted.completeness.stacks, { complete: 7, cut: { 'no unwind table yet': 3 } });
+  assert.equal(coverage(counters).completeness.stacks, undefined);
   assert.deepEqual(coverageLines('events', coverage({ expected: 5, captured: 5 })).slice(1), [
     'events: 5 expected, 5 captured, 0 lost, 0 unexplained (0.0 %)',
   ]);
   assert.equal(coverageJson(coverage(counters))['from'], '2026-11-20T14:00:00.000000000Z');
+});
+
+test('an answer says whose stacks are cut', () => {
+  const process = { exe: '/x', complete: 10, cut: { 'no frame pointer': 120, depth: 3 } };
+  assert.equal(
+    cutLine([{ ...process, pid: 17, comm: 'ja\u001bva' }, { ...process, pid: 0, comm: 'sh', complete: 0 }]),
+    'cut most: ja\ufffdva[17] 123 of 133 (no frame pointer 120, depth 3), sh 123 of 123 (no frame pointer 120, depth 3)',
+  );
+  assert.equal(cutLine([]), undefined);
 });
 
 test('tables line up, and cannot be broken by a name', () => {

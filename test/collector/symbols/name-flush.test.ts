@@ -105,6 +105,14 @@ test('stacks enter root first, kernel frames above user frames, cuts right below
     '[cut: deeper than 127 frames];f1;f2;k 4',
     '[kernel+0x0];k 5',
   ]);
-  assert.deepEqual(writer.headers, [{ captured: 1 }]);
+  assert.deepEqual(writer.headers, [
+    { captured: 1 },
+    {
+      'stacks.complete': 6,
+      'stacks.cut.stack memory not readable': 2,
+      'stacks.cut.32-bit process': 3,
+      'stacks.cut.deeper than 127 frames': 4,
+    },
+  ]);
   assert.deepEqual(count, { framesNamed: 8, framesTotal: 13, kernelFramesUnnamed: 3 });
 });

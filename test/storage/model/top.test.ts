@@ -7,7 +7,7 @@ import fc from 'fast-check';
 
 import { functionLabel } from '../../../storage/model/frame.js';
 import { totalOf } from '../../../storage/model/profile.js';
-import { noFramesLabel, stackCompleteness } from '../../../storage/model/stacks.js';
+import { cutByProcess, noFramesLabel, stackCompleteness } from '../../../storage/model/stacks.js';
 import { topOf } from '../../../storage/model/top.js';
 import {
   buildProfile,
@@ -15,6 +15,7 @@ import {
   plainRowsOf,
   profiles,
   seriesOf,
+  sumBy,
   smallProfile,
 } from '../../support/profiles.js';
 import { seedRandomTests } from '../../support/random.js';
@@ -82,6 +83,31 @@ test('says how many stacks are complete and how many frames have names', () => {
       );
       const frames = sum(rows.map((row) => row.frames.length * row.values[0]!));
       assert.equal(framesNamed + sum(Object.values(framesUnnamed)), frames);
+    }),
+  );
+});
+
+test('says whose stacks are cut', () => {
+  assert.deepEqual(cutByProcess(smallProfile(), 9), [
+    { pid: 42, comm: 'db', exe: '/usr/bin/db', complete: 24, cut: { unreadable: 9 } },
+    { pid: 41, comm: 'app', exe: '/usr/bin/app', complete: 15, cut: { unreadable: 7 } },
+  ]);
+  assert.deepEqual(cutByProcess(smallProfile(), 1).map(({ comm }) => comm), ['db']);
+  fc.assert(
+    fc.property(profiles(), (profile) => {
+      const rows = plainRowsOf(profile);
+      const keyOf = ({ series: { pid, comm, exe, startUnixMs } }: (typeof rows)[number]) =>
+        JSON.stringify([pid, startUnixMs, comm, exe]);
+      const cutRows = rows.filter(({ cut }) => cut !== undefined);
+      const expected = [...sumBy(cutRows, keyOf, ({ values }) => values[0]!).values()].sort((a, b) => b - a);
+      const found = cutByProcess(profile, Infinity);
+      assert.deepEqual(found.map(({ cut }) => Object.values(cut).reduce((a, b) => a + b, 0)), expected);
+      const ofThese = new Set(cutRows.map(keyOf));
+      const whole = rows.filter((row) => row.cut === undefined && ofThese.has(keyOf(row)));
+      assert.equal(
+        found.reduce((sum, { complete }) => sum + complete, 0),
+        whole.reduce((sum, { values }) => sum + values[0]!, 0),
+      );
     }),
   );
 });
