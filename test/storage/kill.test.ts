@@ -8,9 +8,10 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Database from 'better-sqlite3';
+import { mergeHistograms } from '../../storage/model/histogram.js';
 import { totalOf } from '../../storage/model/profile.js';
 import { openFiles } from '../../storage/query.js';
-import { noon, openStore, temporaryDir, windowOf } from './support.js';
+import { noon, openStore, second, temporaryDir, windowOf } from './support.js';
 
 const kills = 15;
 const window = windowOf(noon, 86_400 * 30);
@@ -39,6 +40,19 @@ async function pidsIn(dir: string): Promise<number[]> {
     ({ cursor, isComplete } = page);
   }
   return pids;
+}
+
+/** Delays, their sum, and the counter, of the whole store. */
+async function metricsIn(dir: string): Promise<number[]> {
+  const query = openFiles(dir);
+  const request = { window, stepNs: 86_400n * second, filter: {}, by: [] };
+  const [delays, counter] = await Promise.all(
+    ['runq', 'faults'].map((stream) => query.series({ ...request, stream })),
+  );
+  assert.ok(delays?.kind === 'histogram' && counter?.kind === 'counter');
+  const histogram = mergeHistograms(delays.keys[0]!.values.flatMap((value) => value ?? []));
+  const counted = counter.keys[0]!.values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+  return [histogram.count, histogram.sumNs, counted];
 }
 
 test(`${kills} kills: no acknowledged flush is lost or doubled`, async (t) => {
@@ -71,6 +85,8 @@ test(`${kills} kills: no acknowledged flush is lost or doubled`, async (t) => {
       'samples and events of a flush stand or fall together',
     );
     assert.equal(coverage.completeness.brokenBlobs, 0);
+    const sumOfPids = pids.reduce((sum, pid) => sum + pid, 0);
+    assert.deepEqual(await metricsIn(dir), [pids.length, sumOfPids, pids.length], 'metrics too');
   }
   openStore(dir).close();
   const segments = readdirSync(dir).filter((name) => /^seg-.*\.db$/.test(name));
