@@ -13,6 +13,7 @@ import type { SeriesInfo } from '../storage/model/series.js';
 import type { StreamInfo } from '../storage/model/stream.js';
 import { openFiles } from '../storage/query.js';
 import { Store } from '../storage/store.js';
+import { benchKeyHistograms } from './key-histograms.js';
 import { printTitle, readOptions } from './support.js';
 
 const { flushes } = readOptions({ flushes: 360 }, { flushes: 90 });
@@ -199,6 +200,7 @@ async function main(dir: string): Promise<void> {
         `${totalOf(profile)} samples, ${profile.rowNodes.length} rows, ${profile.parents.length} nodes`,
     );
   }
+  await benchKeyHistograms({ dir: join(dir, 'histograms'), flushes, startUnixNs, random, cpuMs });
 }
 
 const dir = mkdtempSync(join(tmpdir(), 'fk-bench-store-'));

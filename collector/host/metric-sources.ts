@@ -35,6 +35,8 @@ export interface MetricSource {
   close(): void;
 }
 
+const givenUpCounter = 'lost.store_too_slow';
+
 export class MetricSources {
   readonly #sources: MetricSource[] = [];
   /** Stream key -> values of messages that were given up; told with the next flush. */
@@ -64,12 +66,15 @@ export class MetricSources {
     return { rows, events };
   }
 
+  /** The message is dropped: its values, and those that it told as given up, are told next time. */
   giveUp({ streams, metrics }: DrainedFlush): void {
     for (const { stream, columns } of metrics) {
-      const key = streamKey(streams[stream]!.info);
+      const { info, counters } = streams[stream]!;
       const isHistogram = columns.kind === 'histogram';
       const values = isHistogram ? sumOf(columns.totals) : columns.keys.length;
-      this.#givenUp.set(key, (this.#givenUp.get(key) ?? 0) + values);
+      const key = streamKey(info);
+      const before = (this.#givenUp.get(key) ?? 0) + (counters[givenUpCounter] ?? 0);
+      this.#givenUp.set(key, before + values);
     }
   }
 
@@ -82,7 +87,7 @@ export class MetricSources {
     const key = streamKey(info);
     const values = this.#givenUp.get(key) ?? 0;
     this.#givenUp.delete(key);
-    return values === 0 ? counters : { ...counters, 'lost.store_too_slow': values };
+    return values === 0 ? counters : { ...counters, [givenUpCounter]: values };
   }
 }
 

@@ -13,7 +13,8 @@ import { totalOf } from '../../storage/model/profile.js';
 import { openFiles } from '../../storage/query.js';
 import type { Store } from '../../storage/store.js';
 import type { CommitResult } from '../../storage/model/writer.js';
-import { noon, openStore, second, series, windowOf, writeFlush } from './support.js';
+import { faults, noon, openStore, runq, second, series, windowOf } from './support.js';
+import { writeFlush } from './support.js';
 
 /** A directory on a disk of its own; undefined, and the test skipped,
  *  where mounting is not permitted. */
@@ -96,24 +97,38 @@ test('flushes dropped inside a kept bucket are counted as lost there', async (t)
   if (dir === undefined) return;
   const store = openStore(dir);
   const rows = [{ series: series('a'), stack: 'f', count: 1 }];
-  writeFlush(store, { startUnixNs: noon, lengthNs: second / 5n, rows });
+  const delay = { stream: runq, rows: [{ key: [1, 'a', '/'], values: [1000] }] };
+  const metrics = [
+    { ...delay, counters: { captured: 1 } },
+    { stream: faults, rows: [{ key: [0, 'sda'], values: [1] }] },
+  ];
+  const lengthNs = second / 5n;
+  writeFlush(store, { startUnixNs: noon, lengthNs, rows, metrics });
   const filler = fillDisk(dir);
   let dropped = 0;
   for (let i = 1; i < 45; i++) {
     const stack = randomBytes(30_000).toString('hex');
     const startUnixNs = noon + (BigInt(i) * second) / 5n;
     const full = [{ series: series('a'), stack, count: 1 }];
-    dropped = writeFlush(store, { startUnixNs, lengthNs: second / 5n, rows: full }).droppedFlushes;
+    const flush = { startUnixNs, lengthNs, rows: full, metrics };
+    dropped = writeFlush(store, flush).droppedFlushes;
   }
   assert.ok(dropped > 0);
   rmSync(filler);
-  writeFlush(store, { startUnixNs: noon + 9n * second, lengthNs: second / 5n, rows });
+  writeFlush(store, { startUnixNs: noon + 9n * second, lengthNs, rows, metrics });
   const { profile, coverage } = await store
     .query()
     .aggregate({ windows: [window], filter: {}, stream: 'cpu' });
   assert.equal(totalOf(profile), 46 - dropped);
   assert.equal(coverage.completeness.captured, 46 - dropped);
   assert.deepEqual(coverage.completeness.lost, { not_stored: dropped });
+  const request = { window: windowOf(noon, 10), stepNs: 10n * second, filter: {} };
+  const delays = await store.query().series({ ...request, stream: 'runq' });
+  assert.equal(delays.kind === 'histogram' && delays.keys[0]!.values[0]!.count, 46 - dropped);
+  assert.deepEqual(delays.counters, { captured: 46 - dropped, 'lost.not_stored': dropped });
+  const counter = await store.query().series({ ...request, stream: 'faults' });
+  assert.deepEqual(counter.keys[0]!.values, [46 - dropped]);
+  assert.deepEqual(counter.counters, { 'lost.not_stored': dropped });
   store.close();
 });
 
