@@ -35,7 +35,7 @@ export function parsePmuTerms(text: string): readonly PmuTerm[] | undefined {
   const words = text.trim().split(',', MAX_TERMS + 1);
   if (words.length > MAX_TERMS) return undefined;
   const terms = words.map((word) => {
-    const match = /^([\w.-]{1,64})(?:=(0x[\da-fA-F]{1,16}|\d{1,19}))?$/.exec(word.trim());
+    const match = /^(\w[\w.-]{0,63})(?:=(0x[\da-fA-F]{1,16}|\d{1,19}))?$/.exec(word.trim());
     return match === null ? undefined : { name: match[1]!, value: BigInt(match[2] ?? 1) };
   });
   return terms.every((term) => term !== undefined) ? terms : undefined;

@@ -50,7 +50,8 @@ export function parseProcess(texts: ProcessTexts, pageBytes: number): ProcessRea
   // The name may hold anything, so it ends at the last parenthesis; the state is field 3.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).trim().split(' ');
   const field = (number: number) => signedOf(fields[number - 3]);
-  const ticks = (number: number) => (field(number) < 0 ? -1 : field(number) * TICK_MS);
+  const amount = (number: number, unit = 1) =>
+    field(number) < 0 ? -1 : Math.min(field(number) * unit, Number.MAX_SAFE_INTEGER);
   const startTicks = field(22);
   const state = fields[0] ?? '';
   if (!/^[A-Za-z]$/.test(state) || startTicks < 0) return undefined;
@@ -66,17 +67,17 @@ export function parseProcess(texts: ProcessTexts, pageBytes: number): ProcessRea
     nice: field(19),
     threads: field(20),
     processor: field(39),
-    virtualBytes: field(23),
-    residentBytes: field(24) < 0 ? -1 : field(24) * pageBytes,
+    virtualBytes: amount(23),
+    residentBytes: amount(24, pageBytes),
     sharedBytes: shared === undefined ? -1 : shared * pageBytes,
     counts: {
-      userTime: ticks(14),
-      systemTime: ticks(15),
-      guestTime: ticks(43),
+      userTime: amount(14, TICK_MS),
+      systemTime: amount(15, TICK_MS),
+      guestTime: amount(43, TICK_MS),
       waitTime: countOf(texts.schedstat?.split(' ')[1]) ?? -1,
-      ioDelay: ticks(42),
-      minorFaults: field(10),
-      majorFaults: field(12),
+      ioDelay: amount(42, TICK_MS),
+      minorFaults: amount(10),
+      majorFaults: amount(12),
       readBytes: io.get('read_bytes') ?? -1,
       writtenBytes: io.get('write_bytes') ?? -1,
       cancelledBytes: io.get('cancelled_write_bytes') ?? -1,
