@@ -3,15 +3,12 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { CodeSegment, FileIdentified, FileQuestion, TableBuilt } from '../messages.js';
+import type { FileIdentified, FileQuestion, TableBuilt } from '../messages.js';
 import type { ElfFile, ReadAt } from '../../elf/elf-file.js';
 import { readElf, readSection, sectionType, segmentType } from '../../elf/elf-file.js';
-import { lowestLoadAddress } from '../../elf/code-ranges.js';
+import { codeSegments } from '../../elf/code-ranges.js';
 import { fileReader } from '../symbols/file-reader.js';
 import { buildTable } from './build-table.js';
-
-/** As many as one entry of the kernel's map of files holds; files have one, seldom up to three. */
-const maxSegments = 4;
 
 /** Whose bytes, with the headers, are all that a table is made from. */
 const tableSections = new Set(['.eh_frame', '.gopclntab', '.data.rel.ro.gopclntab', '.go.module']);
@@ -78,19 +75,3 @@ function threadCpuMs(): number {
     return performance.now();
   }
 }
-
-/** Where code lies in the file, and what its addresses in the table are. */
-function codeSegments(file: ElfFile): CodeSegment[] {
-  const base = lowestLoadAddress(file);
-  if (base === undefined) return [];
-  return file.segments
-    .filter((s) => s.type === segmentType.load && s.isExecutable && s.fileSizeBytes > 0)
-    .slice(0, maxSegments)
-    .map(({ offset, fileSizeBytes, address }) => ({
-      offset,
-      limit: offset + fileSizeBytes,
-      pcMinusOffset: address - base - offset,
-    }));
-}
-
-
