@@ -7,6 +7,7 @@ import type { FileIdentified, FileQuestion, TableBuilt } from '../messages.js';
 import type { ElfFile, ReadAt } from '../../elf/elf-file.js';
 import { readElf, readSection, sectionType, segmentType } from '../../elf/elf-file.js';
 import { codeSegments } from '../../elf/code-ranges.js';
+import { readV8Blob } from '../../elf/v8-blob.js';
 import { fileReader } from '../symbols/file-reader.js';
 import { buildTable } from './build-table.js';
 
@@ -44,7 +45,8 @@ function contentHash(read: ReadAt, file: ElfFile): string {
   const hasFrame = sections.some((s) => s.name === '.eh_frame' && s.type !== sectionType.noBits);
   const isByHeader = !hasFrame && segments.some(({ type }) => type === segmentType.ehFrame);
   if (sections.length === 0 || isByHeader || !(sizeBytes <= maxHashedBytes)) return '';
-  const hash = createHash('sha256').update(JSON.stringify([machine, segments, file.sections]));
+  const headers = [machine, segments, file.sections, readV8Blob(read, file)];
+  const hash = createHash('sha256').update(JSON.stringify(headers));
   for (const section of sections) {
     const bytes = readSection(read, section, maxHashedBytes);
     if (bytes === undefined) return '';
