@@ -17,7 +17,7 @@ enum fk_rule_kind {
 	FK_RULE_RBP,		/* CFA = rbp + wide offset */
 	FK_RULE_RSP_DEREF,	/* CFA = *(rsp + offset) + small * 8 */
 	FK_RULE_RBP_DEREF,	/* CFA = *(rbp + offset) + small * 8 */
-	FK_RULE_REGISTER,	/* CFA = register small + offset; of the leaf only, as others' are not known */
+	FK_RULE_REGISTER,	/* CFA = register small + offset; behind the leaf only scratch registers are known */
 	FK_RULE_RA_REGISTER,	/* CFA = rsp + offset, the return address is in register small; leaf only */
 	FK_RULE_PLT,		/* CFA = rsp + 8, and 8 more when (pc & 15) >= small: an entry pushes its number there */
 	FK_RULE_SIGNAL,		/* rsp points at the ucontext that holds all registers */

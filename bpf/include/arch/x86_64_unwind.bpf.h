@@ -10,6 +10,10 @@
 /* A saved rbp up to so many words below the CFA is read together with the return address. */
 #define SAVED_WORDS_MAX 16
 
+/* By DWARF number, those that a function need not keep for its caller. A caller that names its own frame
+ * by one of them knows what it calls: assembly, which leaves it alone. */
+#define SCRATCH_REGISTERS 0xf37
+
 /* Where gregs lies in ucontext_t: r8 .. r15, rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip. */
 #define UCONTEXT_GREGS 40
 
@@ -19,28 +23,6 @@ static __always_inline void arch_begin(struct unwind_state *state)
 	state->sp = state->registers.sp;
 	state->fp = state->registers.bp;
 	state->flags = UNWIND_LEAF;
-}
-
-/* Where in a function with a frame pointer the leaf is interrupted. */
-enum arch_edge {
-	ARCH_INSIDE = 0,
-	ARCH_BEFORE_PUSH,	/* the return address is at sp; so it is at a ret */
-	ARCH_AFTER_PUSH,	/* the caller's fp is at sp, the return address above */
-};
-
-#define CODE_RET 0xc3
-#define CODE_PUSH_MOVE 0xe5894855	/* push rbp; mov rbp, rsp */
-
-/* By the bytes at pc and the one before. */
-static __always_inline enum arch_edge arch_edge(struct unwind_state *state)
-{
-	__u64 *code = state->user_words;
-
-	if (bpf_probe_read_user(code, sizeof(*code), (void *)(state->pc - 1)))
-		return ARCH_INSIDE;
-	if ((*code >> 8 & 0xff) == CODE_RET || (__u32)(*code >> 8) == CODE_PUSH_MOVE)
-		return ARCH_BEFORE_PUSH;
-	return (__u32)*code == CODE_PUSH_MOVE ? ARCH_AFTER_PUSH : ARCH_INSIDE;
 }
 
 static __always_inline bool arch_is_gap(__u32 rule)
@@ -141,8 +123,10 @@ static __always_inline int find_cfa(struct unwind_state *state, __u32 rule, __u6
 
 	if ((kind == FK_RULE_RBP || kind == FK_RULE_RBP_DEREF) && state->flags & UNWIND_FP_LOST)
 		return FK_END_BAD_RULE;
-	if ((kind == FK_RULE_REGISTER || kind == FK_RULE_RA_REGISTER) &&
-	    !(state->flags & UNWIND_LEAF))
+	if (kind == FK_RULE_RA_REGISTER && !(state->flags & UNWIND_LEAF))
+		return FK_END_BAD_RULE;
+	if (kind == FK_RULE_REGISTER && !(state->flags & UNWIND_LEAF) &&
+	    !(SCRATCH_REGISTERS >> small & 1))
 		return FK_END_BAD_RULE;
 	switch (kind) {
 	case FK_RULE_RSP:
@@ -180,6 +164,11 @@ static __always_inline int read_saved(struct unwind_state *state, __u32 rule, __
 	__s64 offset = SIGNED_FIELD(rule, FK_RULE_RBP_OFFSET_SHIFT, FK_RULE_RBP_OFFSET_BITS);
 	__u32 below = -offset & 0xff;
 
+	/* What was lost further in is found again where it had been saved. */
+	if (where == FK_RBP_CFA)
+		state->flags &= ~UNWIND_FP_LOST;
+	else if (where == FK_RBP_LOST)
+		state->flags |= UNWIND_FP_LOST;
 	if (where == FK_RBP_CFA && below >= 2 && below <= SAVED_WORDS_MAX) {
 		if (bpf_probe_read_user(state->user_words, below * sizeof(__u64),
 					(void *)(cfa - below * sizeof(__u64))))
@@ -189,13 +178,11 @@ static __always_inline int read_saved(struct unwind_state *state, __u32 rule, __
 		return 0;
 	}
 	*fp = state->fp;
-	if (where == FK_RBP_CFA || where == FK_RBP_RBP) {
+	if (where == FK_RBP_CFA || (where == FK_RBP_RBP && !(state->flags & UNWIND_FP_LOST))) {
 		__u64 base = where == FK_RBP_CFA ? cfa : state->fp;
 
 		if (read_user_word(state, fp, base + offset * (__s64)sizeof(__u64)))
 			return -1;
-	} else if (where == FK_RBP_LOST) {
-		state->flags |= UNWIND_FP_LOST;
 	}
 	return read_user_word(state, pc, cfa - sizeof(__u64));
 }
