@@ -4,7 +4,9 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 
 /** Every option of every bench, so that one command line serves all of them; each takes a number. */
-const optionNames = ['seconds', 'warmup', 'rounds', 'kills', 'minutes', 'stacks', 'flushes'] as const;
+const optionNames = [
+  'seconds', 'warmup', 'rounds', 'kills', 'minutes', 'stacks', 'flushes', 'stops', 'samples',
+] as const;
 export type BenchOptions = Partial<Record<(typeof optionNames)[number], number>>;
 
 const cleanups: (() => void)[] = [];

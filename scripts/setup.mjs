@@ -3,6 +3,7 @@
 //   node scripts/setup.mjs           to run flamekeeper
 //   node scripts/setup.mjs --test    and its tests
 //   node scripts/setup.mjs --kernels and those that boot other kernels
+//   node scripts/setup.mjs --truth   and bench:truth
 // Made for Debian 12; elsewhere it looks for the same tools and says what is missing.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -56,8 +57,18 @@ const forTests = [
     isThere: () => hasTool('bpftool'),
   },
   { package: 'linux-perf', why: 'perf, to check sample counts against', isThere: () => hasTool('perf') },
-  { package: 'procps', why: 'ps, top, vmstat, free, to check against', isThere: () => hasTool('pgrep') },
-  { package: 'sysstat', why: 'iostat, mpstat, pidstat, sar', isThere: () => hasTool('pidstat') },
+  { package: 'procps', why: 'ps and pgrep, to look at processes', isThere: () => hasTool('pgrep') },
+  { package: 'gdb', why: 'walks stacks, to check ours against', isThere: () => hasTool('gdb') },
+];
+
+/** Programs whose stacks are compared with gdb's, and what builds them. */
+const forTruth = [
+  ...['python3', 'perl', 'bash', 'openssl', 'gzip', 'sqlite3', 'g++', 'rustc'].map((name) => ({
+    package: name,
+    why: 'its stacks are compared with those that gdb walks',
+    isThere: () => hasTool(name),
+  })),
+  { package: 'golang-go', why: 'builds Go programs of known stacks', isThere: () => hasTool('go') },
 ];
 
 const forKernels = [
@@ -80,6 +91,7 @@ function main() {
     ...(needsNpm ? forNpm : []),
     ...(process.argv.includes('--test') || needsKernels ? forTests : []),
     ...(needsKernels ? forKernels : []),
+    ...(process.argv.includes('--truth') ? forTruth : []),
   ];
   installSystemPackages(wanted.filter((item) => !item.isThere()));
   if (needsNpm) installNpmPackages();

@@ -70,8 +70,7 @@ export class ModuleOpener {
   }
 }
 
-/** By the path that the process sees, or as it has it mapped; the caller closes it. */
-export async function openSeen(seen: SeenModule): Promise<OpenedModule['opened']> {
+async function openSeen(seen: SeenModule): Promise<OpenedModule['opened']> {
   const { kind, inode } = seen.module;
   if (kind !== 'file') return { reason: 'no-symbols' };
   return openModule(seen, async (fd) => !isOther(fd, inode));
