@@ -6,9 +6,12 @@ import { writeFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { join } from 'node:path';
 import { assert, OperatingError } from '../storage/model/errors.js';
+import type { Query } from '../storage/model/query.js';
 import { Store } from '../storage/store.js';
 import type { BackOptions, FileQuestion, FlushMessage, FromBack, ToBack } from './messages.js';
 import { storeMetrics } from './pipeline/store-metrics.js';
+import { SecondsReader } from './pipeline/seconds-ring.js';
+import { SecondsQuery } from './serve/seconds-query.js';
 import { QueryServer } from './serve/server.js';
 import { nameFlush } from './symbols/name-flush.js';
 import { Symbolizer } from './symbols/symbolizer.js';
@@ -44,7 +47,7 @@ class Back {
     const store = Store.open({ dir: config.dataDir, maxAgeMs: config.store.maxAgeMs, log });
     const back = new Back(
       store,
-      (daemon) => new QueryServer({ query: store.query(), daemon, log }),
+      (daemon) => new QueryServer({ query: withSeconds(store.query()), daemon, log }),
     );
     const problem = await back.#server.listen(
       join(config.dataDir, 'flamekeeper.sock'),
@@ -96,6 +99,11 @@ function answer(question: FileQuestion): void {
   const message = answerQuestion(question, options.config.unwind.maxFileBytes);
   const { result } = message;
   send(message, 'blocks' in result ? [result.blocks.buffer as ArrayBuffer] : []);
+}
+
+function withSeconds(query: Query): Query {
+  const { seconds } = options;
+  return seconds === undefined ? query : new SecondsQuery(query, new SecondsReader(seconds));
 }
 
 function fail(error: unknown): void {

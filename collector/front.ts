@@ -45,6 +45,8 @@ const KEEP_ENDED_NS = 2_000_000_000n;
 export interface FrontOptions {
   readonly log: Log;
   readonly verbosity: number;
+  /** For readings of each second. */
+  readonly seconds: SharedArrayBuffer | undefined;
   /** Something after the start went wrong for good. */
   readonly fail: (error: Error) => void;
   /** Asks the back; it answers by Front.answered. */
@@ -100,7 +102,8 @@ export class Front {
       for (const fd of processes.fds) front.#poller.add(fd);
       await front.#startProbes(config, options);
       await processes.readExisting();
-      front.#metrics.add(new HostReaders({ config, note: (text) => front.#note(text) }));
+      const note = (text: string) => front.#note(text);
+      front.#metrics.add(new HostReaders({ config, seconds: options.seconds, note }));
       front.#openGate();
       return front;
     } catch (error) {

@@ -187,4 +187,6 @@ export type FromBack =
 /** Given to the back thread at its start. */
 export interface BackOptions {
   readonly config: Config;
+  /** Readings of each second, written by the front. */
+  readonly seconds: SharedArrayBuffer | undefined;
 }

@@ -281,8 +281,8 @@ function sumKeys<Value>(
   return sums.keys;
 }
 
-/** **Errors**: `usage`. */
-function fieldsOf(stream: StreamInfo, names: readonly string[] | undefined): readonly FieldInfo[] {
+/** The stream's fields of these names, or all. **Errors**: `usage`. */
+export function fieldsOf(stream: StreamInfo, names: readonly string[] | undefined): readonly FieldInfo[] {
   const { fields = [] } = stream;
   return (
     names?.map((name) => {

@@ -5,6 +5,7 @@ import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
 import { Front } from '../front.js';
 import type { DrainedFlush, FileQuestion, FlushedMessage } from '../messages.js';
+import { createSecondsMemory } from '../pipeline/seconds-ring.js';
 import { BackThread } from './back-thread.js';
 import { Figures } from './figures.js';
 import { FlushTimer } from './flush-timer.js';
@@ -74,7 +75,8 @@ async function serve(
     ownSize.tidy();
     log('debug', storedText(message));
   };
-  const { back, storeBytes } = await BackThread.start({ config }, log, {
+  const seconds = createSecondsMemory(config.context.secondsMs / 1000);
+  const { back, storeBytes } = await BackThread.start({ config, seconds }, log, {
     flushed: onFlushed,
     answered: (answer) => front?.answered(answer),
     failed: fail,
@@ -82,7 +84,7 @@ async function serve(
   figures.storeBytes = storeBytes;
   try {
     const ask = (question: FileQuestion) => back.ask(question);
-    front = await Front.start(config, { log, verbosity, fail, ask });
+    front = await Front.start(config, { log, verbosity, fail, ask, seconds });
     const flush = (isLast: boolean) => flushOnce({ front: front!, back, figures, log }, isLast);
     const timer = new FlushTimer(front.intervalMs, () =>
       flush(false).catch((error: unknown) => fail(error as Error)),

@@ -18,6 +18,7 @@ import type { CountedGroup } from './perf-counters.js';
 import { PerfCounters } from './perf-counters.js';
 import type { CounterEvent } from './pmu-events.js';
 import { hybridTypes, resolveEvent } from './pmu-events.js';
+import { SecondsTimer } from './seconds-timer.js';
 
 /** Interfaces, CPUs and disks of a large host have some thousand values. */
 const MAX_SERIES = 8192;
@@ -27,6 +28,8 @@ const MILLIONTHS = 1e6;
 
 export interface HostReadersOptions {
   readonly config: Pick<Config, 'context' | 'counters' | 'limits'>;
+  /** Where the readings of each second go. */
+  readonly seconds: SharedArrayBuffer | undefined;
   /** Tells a user once of something that is missing. */
   readonly note: (text: string) => void;
 }
@@ -40,8 +43,9 @@ export class HostReaders implements MetricSource {
   readonly #counters: PerfCounters;
   readonly #processes: BusyProcesses;
   readonly #kernelLog: KernelLog | undefined;
+  readonly #seconds: SecondsTimer | undefined;
 
-  constructor({ config, note }: HostReadersOptions) {
+  constructor({ config, seconds, note }: HostReadersOptions) {
     const { context, counters, limits } = config;
     const { mounts } = cgroupHierarchies();
     this.#groups = new CgroupFiles(mounts, { maxGroups: context.cgroups });
@@ -52,6 +56,7 @@ export class HostReaders implements MetricSource {
     this.#readFiles();
     this.#readings.take();
     this.#counters.read();
+    this.#seconds = seconds === undefined ? undefined : new SecondsTimer(seconds, note);
   }
 
   take(context: TakeContext): readonly TakenStream[] {
@@ -74,6 +79,7 @@ export class HostReaders implements MetricSource {
     this.#groups.close();
     this.#counters.close();
     this.#kernelLog?.close();
+    this.#seconds?.close();
   }
 
   #readFiles(): void {
