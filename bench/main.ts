@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { atEnd } from './support.js';
 
-const benches = ['symbols', 'pprof', 'store', 'accounting', 'kill', 'overhead', 'daemon'];
+const benches = ['symbols', 'pprof', 'store', 'accounting', 'kill', 'unwind-cost', 'overhead', 'daemon'];
 const verdict = /(ok|MISSED)$/;
 
 /** Passes on what it prints; gives its lines with a verdict. */

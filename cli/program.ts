@@ -8,6 +8,7 @@ import { checklistCommand } from './checklist.js';
 import { configCommand } from './config.js';
 import { countersCommand } from './counters.js';
 import { eventsCommand } from './events.js';
+import { explainCommand } from './explain.js';
 import { flameCommand } from './flame.js';
 import { latencyCommand } from './latency.js';
 import { runCommand } from './run.js';
@@ -34,6 +35,7 @@ Examples:
   flamekeeper checklist --at 14:05     vmstat, iostat, top ... as they were then
   flamekeeper events exit --follow     processes as they end
   flamekeeper status                   health, losses, disk
+  flamekeeper explain --pid 1234       why stacks of a process end where they do
 
 Times: -15m, now, 14:05, 2026-11-20T14:05:30+01:00.
 Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
@@ -47,6 +49,7 @@ Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
     checklistCommand,
     eventsCommand,
     statusCommand,
+    explainCommand,
     configCommand,
   ]) {
     program.addCommand(command());

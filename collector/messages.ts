@@ -3,6 +3,7 @@
 // flush. Nothing here has behaviour.
 
 import type { Config } from '../config/load.js';
+import type { CodeSegment } from '../elf/code-ranges.js';
 import type { Counters } from '../storage/model/completeness.js';
 import type { Module, NameReason } from '../storage/model/frame.js';
 import type { SeriesInfo } from '../storage/model/series.js';
@@ -98,14 +99,6 @@ export interface FlushMessage {
 
 /** A flush as the front knows it. */
 export type DrainedFlush = Omit<FlushMessage, 'daemon'>;
-
-/** [offset, limit) of a file is code; its address in the file's unwind table is offset +
- *  pcMinusOffset. */
-export interface CodeSegment {
-  readonly offset: number;
-  readonly limit: number;
-  readonly pcMinusOffset: number;
-}
 
 /** Asks what a file is, or for its unwind table; the descriptor stays the front's. `origin` is
  *  where the image begins in what it reads; `id` is in the answer. */

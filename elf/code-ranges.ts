@@ -33,3 +33,28 @@ export function lowestLoadAddress(file: ElfFile): number | undefined {
     .reduce((least, s) => Math.min(least, s.address), Infinity);
   return lowest === Infinity ? undefined : lowest;
 }
+
+/** [offset, limit) of a file is code; its address in the file's unwind table is offset +
+ *  pcMinusOffset. */
+export interface CodeSegment {
+  readonly offset: number;
+  readonly limit: number;
+  readonly pcMinusOffset: number;
+}
+
+/** As many as one entry of the kernel's map of files holds. */
+const maxSegments = 4;
+
+/** Where code lies in the file, at most 4 places. */
+export function codeSegments(file: ElfFile): CodeSegment[] {
+  const base = lowestLoadAddress(file);
+  if (base === undefined) return [];
+  return file.segments
+    .filter((s) => s.type === segmentType.load && s.isExecutable && s.fileSizeBytes > 0)
+    .slice(0, maxSegments)
+    .map(({ offset, fileSizeBytes, address }) => ({
+      offset,
+      limit: offset + fileSizeBytes,
+      pcMinusOffset: address - base - offset,
+    }));
+}

@@ -120,12 +120,13 @@ function buildObjects() {
 
 /** What bpf/include/code_heaps.bpf.h needs to know of the runtimes in a folder. */
 export function runtimesHeader(folder) {
+  const include = join(root, 'bpf/include');
   const names = existsSync(folder)
     ? readdirSync(folder).filter((name) => name.endsWith('.bpf.h')).sort()
     : [];
   const calls = names.map((name) => `RUNTIME(${basename(name, '.bpf.h')})`);
   return [
-    ...names.map((name) => `#include "${relative(root, join(folder, name))}"`),
+    ...names.map((name) => `#include "${relative(include, join(folder, name))}"`),
     `#define FK_RUNTIME_COUNT ${names.length}`,
     ['#define FK_RUNTIMES(RUNTIME)', ...calls].join(' '),
     '',

@@ -57,7 +57,8 @@ const forTests = [
     isThere: () => hasTool('bpftool'),
   },
   { package: 'linux-perf', why: 'perf, to check sample counts against', isThere: () => hasTool('perf') },
-  { package: 'procps', why: 'ps and pgrep, to look at processes', isThere: () => hasTool('pgrep') },
+  { package: 'procps', why: 'ps, top, vmstat, free, to check against', isThere: () => hasTool('pgrep') },
+  { package: 'sysstat', why: 'iostat, mpstat, pidstat, sar', isThere: () => hasTool('pidstat') },
   { package: 'gdb', why: 'walks stacks, to check ours against', isThere: () => hasTool('gdb') },
 ];
 

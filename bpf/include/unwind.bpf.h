@@ -3,7 +3,8 @@
  * code that the frame lies in decides:
  *
  *      a file with a table             its rule for the place: arch/
- *      a file without; a gap in it     the frame pointer, and the stack is never called complete
+ *      a gap in the table              the frame pointer: assembly, V8's builtins
+ *      a file without a table          the frame pointer, and the stack is never called complete
  *      code made at run time           the frame pointer, or its runtime's own step
  *
  * All state, the index of the next frame included, lies in one per-CPU record; as step() is global
@@ -13,10 +14,10 @@
 #define FK_UNWIND_BPF_H
 
 #include "mappings.bpf.h"
-#include "frame_pointer.bpf.h"
 #if defined(__TARGET_ARCH_x86)
 #include "arch/x86_64_unwind.bpf.h"
 #endif
+#include "frame_pointer.bpf.h"
 
 /* The last row of the block whose pc is not above the wanted one. Without branches, so that the
  * verifier sees one path: the sign of a difference is the bit to add. */
@@ -87,7 +88,7 @@ __noinline int step(void)
 		if (find_rule(&rule, mapping, address))
 			doubt = FK_END_NO_TABLE;
 		else if (arch_is_gap(rule))
-			doubt = FK_END_GAP;
+			end = FK_END_GAP;
 		else if (arch_has_frame_pointer(rule))
 			has_fp = true;
 		else

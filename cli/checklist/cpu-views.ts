@@ -86,7 +86,8 @@ export function uptimeText(seconds: number | undefined): string {
   return `${dayText}${String(hours).padStart(2)}:${String(minutes).padStart(2, '0')}`;
 }
 
-const vmstatTitles = 'r b swpd free buff cache si so bi bo in cs us sy id wa st'.split(' ');
+/** `gu` is of procps 4.0.4; before, guests were in no column. */
+const vmstatTitles = 'r b swpd free buff cache si so bi bo in cs us sy id wa st gu'.split(' ');
 
 export function vmstatView({ streams }: HostFacts): View {
   const tool = 'vmstat';
@@ -97,6 +98,7 @@ export function vmstatView({ streams }: HostFacts): View {
   const memoryKib = (kind: string) => (memory.values.get(kind) ?? 0) / kib;
   const rate = ({ values, seconds }: StreamFacts, key: string) => (values.get(key) ?? 0) / seconds;
   const { percent } = cpuShares(cpu)[0]!;
+  const guests = percent.guest + percent.guest_nice;
   const swapKib = (key: string) => rate(vm, key) * (pageBytes / kib);
   const running = tasks?.values.get('running');
   const row = [
@@ -112,11 +114,12 @@ export function vmstatView({ streams }: HostFacts): View {
     rate(vm, 'pgpgout'),
     rate(system, 'interrupts'),
     rate(system, 'context_switches'),
-    percent.user + percent.nice,
+    percent.user + percent.nice - guests,
     percent.system + percent.irq + percent.softirq,
     percent.idle,
     percent.iowait,
     percent.steal,
+    guests,
   ];
   const marks: Mark[] = [];
   const cpus = cpuCount(cpu);

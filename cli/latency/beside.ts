@@ -3,6 +3,7 @@
 
 import { groupDigits } from '../../exporters/formats/text.js';
 import type { Counters } from '../../storage/model/completeness.js';
+import { mergeHistograms } from '../../storage/model/histogram.js';
 import { hostStreams } from '../../storage/model/host-streams.js';
 import type { Query, SeriesRequest, Window } from '../../storage/model/query.js';
 import { unlessAbsent } from '../absent.js';
@@ -18,6 +19,7 @@ const toldDifference = 0.01;
 export async function besideLines(query: Query, signal: Signal, window: Window): Promise<string[]> {
   if (signal.name !== 'runq') return [];
   return [
+    ...(await causeLines(query, signal, window)),
     ...(await culpritLines(query, window)),
     ...(await throttledLines(query, window)),
     ...(await stealLines(query, window)),
@@ -37,9 +39,28 @@ export function checkLines(counters: Counters): string[] {
   });
 }
 
+/** A wait that a quota made, for a part of it at least, is told apart from one behind others. */
+async function causeLines(query: Query, { stream }: Signal, window: Window): Promise<string[]> {
+  const request = { window, stepNs: wholeStepNs(window), filter: {}, stream, by: ['cause'] };
+  const answer = await query.series(request);
+  if (answer.kind !== 'histogram') return [];
+  const causes = answer.keys.map(({ key, values }) => {
+    const total = mergeHistograms(values.filter((value) => value !== undefined));
+    return { cause: key[0], total };
+  });
+  const whole = causes.reduce((sum, { total }) => sum + total.sumNs, 0);
+  const throttled = causes.find(({ cause }) => cause === 'throttled')?.total;
+  if (throttled === undefined || throttled.count === 0) return [];
+  const share = formatPercent(throttled.sumNs, whole);
+  const waits = groupDigits(throttled.count);
+  return [
+    `cause: ${share} of the waiting, ${waits} waits, was for a CPU quota, the rest for others`,
+  ];
+}
+
 async function culpritLines(query: Query, window: Window): Promise<string[]> {
-  const by = ['holder_comm', 'holder_pid', 'holder_cgroup'];
-  const sums = await sumsOf(query, { window, stream: 'runq.culprit', by });
+  const by = ['culprit_comm', 'culprit_pid', 'culprit_cgroup'];
+  const sums = await sumsOf(query, { window, stream: 'runq_culprit', by });
   if (sums.length === 0) return [];
   const names = sums.slice(0, shownKeys).map(({ key: [comm, pid, cgroup], sum }) => {
     return `${comm} (pid ${pid}, ${cgroup || 'cgroup unknown'}) ${formatDelay(sum)}`;

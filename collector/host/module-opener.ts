@@ -70,7 +70,8 @@ export class ModuleOpener {
   }
 }
 
-async function openSeen(seen: SeenModule): Promise<OpenedModule['opened']> {
+/** By the path that the process sees, or as it has it mapped; the caller closes it. */
+export async function openSeen(seen: SeenModule): Promise<OpenedModule['opened']> {
   const { kind, inode } = seen.module;
   if (kind !== 'file') return { reason: 'no-symbols' };
   return openModule(seen, async (fd) => !isOther(fd, inode));

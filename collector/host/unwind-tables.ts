@@ -11,7 +11,7 @@ import type { BpfMap } from '../../bpf/map.js';
 import { u32Bytes } from '../../bpf/map.js';
 import { CallError } from '../../ffi/errno.js';
 import { assert } from '../../storage/model/errors.js';
-import type { CodeSegment } from '../messages.js';
+import type { CodeSegment } from '../../elf/code-ranges.js';
 import type { Blocks } from '../unwind/blocks.js';
 
 /** A program that read a place before its table went has long ended by then. */

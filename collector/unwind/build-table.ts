@@ -1,5 +1,5 @@
 // One ELF file to one unwind table: `.eh_frame`, Go's own table, and rows for the linker's stubs and
-// V8's built-in functions, which neither covers. The file is foreign: a broken one gives a wrong or smaller table of itself,
+// V8's builtins that neither covers. The file is foreign: a broken one gives a wrong or smaller table of itself,
 // bounded in size and time, and nothing else.
 
 import type { CodeRange } from '../../elf/code-ranges.js';
@@ -10,7 +10,7 @@ import { readEhFrame } from '../../elf/eh-frame.js';
 import type { ElfFile, ReadAt } from '../../elf/elf-file.js';
 import type { GoFrameKind, GoFrameVisitor, GoTable } from '../../elf/gopclntab.js';
 import { readGoTable } from '../../elf/gopclntab.js';
-import { v8Builtins } from '../../elf/v8-builtins.js';
+import { readV8Blob } from '../../elf/v8-blob.js';
 import type { UnwindArch } from './arch.js';
 import type { Blocks } from './blocks.js';
 import { layOutBlocks } from './blocks.js';
@@ -66,7 +66,7 @@ export function buildTable(
   const base = lowestLoadAddress(file);
   if (base === undefined || code.length === 0) return { reason: 'no-code' };
   if (code.some(({ end }) => end - base >= maxSpanBytes)) return { reason: 'over-budget' };
-  const builtins = v8Builtins(read, file, code);
+  const v8 = readV8Blob(read, file);
   const isGo = file.sections.some(({ name }) => name.endsWith('.gopclntab'));
   const frame = readEhFrame(isGo ? copying(read) : read, file, { code, registers: arch.registers });
   const go = readGoTable(read, file, code);
@@ -74,10 +74,7 @@ export function buildTable(
   if (reasons.includes('over-budget')) return { reason: 'over-budget' };
   if (reasons.length === 2) return { reason: 'no-unwind-information' };
   const sources = [stubSource(file, code, base, arch)];
-  const described = 'reason' in frame ? Float64Array.of() : frame.starts;
-  if (builtins !== undefined && !described.some((at) => at >= builtins.start && at < builtins.end)) {
-    sources.push(builtinsSource(builtins, base, arch));
-  }
+  if (v8 !== undefined) sources.push(rangeSource(v8, base, arch.framePointer));
   if (!('reason' in go)) sources.push(goSource(go, base, arch));
   if (!('reason' in frame)) sources.push(frameSource(frame, base, arch));
   rows.reset();
@@ -156,15 +153,14 @@ function goSource(table: GoTable, base: number, arch: UnwindArch): Source {
   return { starts: table.starts, write: (index) => table.interpret(index, visitor) };
 }
 
-function builtinsSource({ start, end }: CodeRange, base: number, arch: UnwindArch): Source {
-  return {
-    starts: Float64Array.of(start),
-    write: () => {
-      rows.begin(start - base);
-      rows.add(start - base, arch.framePointer);
-      rows.end(end - base);
-    },
+/** One rule for all of it. */
+function rangeSource({ start, end }: CodeRange, base: number, rule: number): Source {
+  const write = () => {
+    rows.begin(start - base);
+    rows.add(start - base, rule);
+    rows.end(end - base);
   };
+  return { starts: Float64Array.of(start), write };
 }
 
 function stubSource(

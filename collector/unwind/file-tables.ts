@@ -3,18 +3,15 @@
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { CodeSegment, FileIdentified, FileQuestion, TableBuilt } from '../messages.js';
+import type { FileIdentified, FileQuestion, TableBuilt } from '../messages.js';
 import type { ElfFile, ReadAt } from '../../elf/elf-file.js';
 import { readElf, readSection, sectionType, segmentType } from '../../elf/elf-file.js';
-import { codeRanges, lowestLoadAddress } from '../../elf/code-ranges.js';
-import { v8Builtins } from '../../elf/v8-builtins.js';
+import { codeSegments } from '../../elf/code-ranges.js';
+import { readV8Blob } from '../../elf/v8-blob.js';
 import { fileReader } from '../symbols/file-reader.js';
 import { buildTable } from './build-table.js';
 
-/** As many as one entry of the kernel's map of files holds; files have one, seldom up to three. */
-const maxSegments = 4;
-
-/** Whose bytes, with the headers and the place of V8's built-ins, are all that a table is made from. */
+/** Whose bytes, with the headers, are all that a table is made from. */
 const tableSections = new Set(['.eh_frame', '.gopclntab', '.data.rel.ro.gopclntab', '.go.module']);
 const maxHashedBytes = 64 << 20;
 
@@ -48,9 +45,8 @@ function contentHash(read: ReadAt, file: ElfFile): string {
   const hasFrame = sections.some((s) => s.name === '.eh_frame' && s.type !== sectionType.noBits);
   const isByHeader = !hasFrame && segments.some(({ type }) => type === segmentType.ehFrame);
   if (sections.length === 0 || isByHeader || !(sizeBytes <= maxHashedBytes)) return '';
-  const builtins = v8Builtins(read, file, codeRanges(file));
-  const layout = JSON.stringify([machine, segments, file.sections, builtins]);
-  const hash = createHash('sha256').update(layout);
+  const headers = [machine, segments, file.sections, readV8Blob(read, file)];
+  const hash = createHash('sha256').update(JSON.stringify(headers));
   for (const section of sections) {
     const bytes = readSection(read, section, maxHashedBytes);
     if (bytes === undefined) return '';
@@ -81,19 +77,3 @@ function threadCpuMs(): number {
     return performance.now();
   }
 }
-
-/** Where code lies in the file, and what its addresses in the table are. */
-function codeSegments(file: ElfFile): CodeSegment[] {
-  const base = lowestLoadAddress(file);
-  if (base === undefined) return [];
-  return file.segments
-    .filter((s) => s.type === segmentType.load && s.isExecutable && s.fileSizeBytes > 0)
-    .slice(0, maxSegments)
-    .map(({ offset, fileSizeBytes, address }) => ({
-      offset,
-      limit: offset + fileSizeBytes,
-      pcMinusOffset: address - base - offset,
-    }));
-}
-
-

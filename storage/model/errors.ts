@@ -23,6 +23,7 @@ export const operatingErrors = {
   'library-missing': 'Install the library named; FLAMEKEEPER_LIBBPF names another libbpf.',
   'daemon-unreachable':
     'Is the daemon running, and may you read its socket? See `flamekeeper status`.',
+  'no-sample': 'It sleeps: ask again while it works, or wait longer with --timeout.',
   'output-failed': 'Check the path and the free space of the place you write to.',
 } as const;
 

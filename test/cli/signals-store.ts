@@ -30,7 +30,16 @@ const processFields = [
   { name: 'comm', type: 'string' },
   { name: 'user', type: 'string' },
   { name: 'cgroup', type: 'string' },
+  { name: 'cause', type: 'string' },
 ] as const;
+const culprits: StreamInfo = {
+  name: 'runq_culprit',
+  kind: 'counter',
+  valueType: { type: 'cpu', unit: 'nanoseconds' },
+  fields: ['pid', 'culprit_pid', 'culprit_comm', 'culprit_cgroup'].map((name) => {
+    return { name, type: name.endsWith('pid') ? 'number' : 'string' };
+  }),
+};
 export const runq: StreamInfo = {
   name: 'runq',
   kind: 'histogram',
@@ -86,13 +95,17 @@ function writeSamples(writer: FlushWriter, isSlow: boolean): void {
 
 function writeLatencies(writer: FlushWriter, isSlow: boolean): void {
   const waits = writer.streamId(runq);
-  const keyOf = (pid: number, comm: string, cgroup: string) =>
-    writer.keyId(waits, [pid, 1, comm, 'root', cgroup]);
+  const keyOf = (pid: number, comm: string, cgroup: string, cause = 'queued') =>
+    writer.keyId(waits, [pid, 1, comm, 'root', cgroup, cause]);
   const slow: Record<number, number> = isSlow ? { 60e6: 50 } : {};
   writer.histogram(waits, keyOf(7, 'web', '/a'), histogramOf({ 3000: 900, 1e6: 100, ...slow }));
-  writer.histogram(waits, keyOf(8, 'stress', '/b/c'), histogramOf({ 5000: 10, ...slow }));
+  writer.histogram(waits, keyOf(8, 'stress', '/b/c'), histogramOf({ 5000: 10 }));
+  writer.histogram(waits, keyOf(8, 'stress', '/b/c', 'throttled'), histogramOf(slow));
   const counters = { 'check.switches.kernel': 1000, 'check.switches.ours': 970 };
   writer.header(waits, { captured: 1010 + (isSlow ? 100 : 0), 'lost.no_record': 2, ...counters });
+  const held = writer.streamId(culprits);
+  writer.counter(held, writer.keyId(held, [7, 8, 'stress', '/b/c']), isSlow ? 2.5e9 : 1e6);
+  writer.header(held, {});
   const io = writer.streamId(block);
   for (const [phase, ns] of [
     ['queue', 20e3],

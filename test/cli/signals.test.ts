@@ -111,7 +111,10 @@ test('counters: of a CPU, of a cgroup, of a stream, and what was not counted', (
   const load = run('counters', 'host.load', ...window).stdout;
   assert.match(load, /^host\.load +1 +5\.25 +count +▇*█/m);
   const unknown = run('counters', 'l2-misses', ...window);
-  assert.match(unknown.stderr, /^flamekeeper: l2-misses was not counted in that time\n {2}There are: .*cycles/);
+  assert.match(
+    unknown.stderr,
+    /^flamekeeper: l2-misses was not counted in that time\n {2}There are: .*cycles/,
+  );
   const pid = run('counters', '--pid', '7', ...window);
   assert.match(pid.stderr, /^flamekeeper: perf\.\w+ has no pid to filter by/);
 });

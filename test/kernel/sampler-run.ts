@@ -19,8 +19,8 @@ import {
 } from '../../ffi/perf-event.js';
 import { objectPath, sleep } from './probe-support.js';
 
-const frequencyHz = 999;
-const periodNs = 1_000_000_000n / BigInt(frequencyHz);
+const testFrequencyHz = 999;
+const periodNs = 1_000_000_000n / BigInt(testFrequencyHz);
 export const faultType = 3;
 const output = descriptor.outputs[0] as StackOutput;
 
@@ -46,17 +46,21 @@ export interface SamplerOptions {
   readonly path?: string;
   /** Page faults, besides the clock. */
   readonly hasFaults?: boolean;
+  /** One thread alone, on any CPU; then the accounts of periods mean nothing. */
+  readonly tid?: number;
+  readonly frequencyHz?: number;
 }
 
-/** Samples every CPU from its start on. */
+/** Samples every CPU, or one thread, from its start on. */
 export class Sampler {
   readonly probe: LoadedProbe;
-  readonly #hasFaults: boolean;
+  readonly #options: SamplerOptions;
   readonly #buffer: DoubleBuffer;
   readonly #fds: number[] = [];
 
-  constructor({ maxEntries = {}, path, hasFaults = false }: SamplerOptions = {}) {
-    this.#hasFaults = hasFaults;
+  constructor(options: SamplerOptions = {}) {
+    this.#options = options;
+    const { maxEntries = {}, path } = options;
     this.probe = loadProbe({
       descriptor,
       objectPath: path ?? objectPath('sampler'),
@@ -70,7 +74,12 @@ export class Sampler {
 
   start(): void {
     this.probe.openGate();
-    for (let cpu = 0; cpu < cpus().length; cpu++) this.#openEvents(cpu);
+    if (this.#options.tid !== undefined) return this.#openEvents(-1);
+    for (let cpu = 0; cpu < cpus().length; cpu++) {
+      const anchorAt = cpu * wire.FK_CLOCK_SIZE + wire.FK_CLOCK_ANCHOR_KTIME_NS_OFFSET;
+      this.#buffer.clocks.setBigUint64(anchorAt, process.hrtime.bigint(), true);
+      this.#openEvents(cpu);
+    }
   }
 
   stop(): void {
@@ -92,15 +101,14 @@ export class Sampler {
 
   #openEvents(cpu: number): void {
     const common = { type: perfType.software, flags: ['disabled'] } as const;
+    const { tid, hasFaults = false, frequencyHz = testFrequencyHz } = this.#options;
     const clock = { ...common, config: softwareEvent.cpuClock, frequencyHz };
     const faults = {
       ...common, config: softwareEvent.pageFaults, period: 1, wakeupEvents: faultType,
     };
-    const attrs = this.#hasFaults ? [clock, faults] : [clock];
-    const anchorAt = cpu * wire.FK_CLOCK_SIZE + wire.FK_CLOCK_ANCHOR_KTIME_NS_OFFSET;
-    this.#buffer.clocks.setBigUint64(anchorAt, process.hrtime.bigint(), true);
+    const attrs = hasFaults ? [clock, faults] : [clock];
     for (const attr of attrs) {
-      const opened = openPerfEvent(attr, { cpu });
+      const opened = openPerfEvent(attr, tid === undefined ? { cpu } : { cpu, tid });
       assert.ok('fd' in opened, 'a software event can be opened');
       this.#fds.push(opened.fd);
       this.probe.attachPerfEvent('sample', opened.fd);

@@ -29,10 +29,13 @@ const shapes: Readonly<Record<string, string>> = {
   exec: recursion,
 };
 
+/** Not the program's own: what follows _init are PLT entries. */
+const foreign = ['outside', '_start', '_init'];
+
 /** Names of the frames that lie in the program, leaf first, each with a space behind it. */
 function chainOf({ user }: Sample, nameOf: (address: bigint) => string): string {
   const names = framesOf(user).map((word, i) => nameOf(i === 0 ? word : word - 1n));
-  return names.filter((name) => name !== 'outside' && name !== '_start').map((name) => `${name} `).join('');
+  return names.filter((name) => !foreign.includes(name)).map((name) => `${name} `).join('');
 }
 
 /** Every complete stack is right, and so many are complete. */
@@ -75,6 +78,13 @@ after(() => {
   sampler?.close();
 });
 
+/** Sampled for a second, once the tables are there. */
+async function sampleProcess(tgid: number): Promise<Sample[]> {
+  await sampler.take();
+  await sleep(1000);
+  return ofProcess(await sampler.take(), tgid);
+}
+
 for (const [shape, grammar] of Object.entries(shapes)) {
   test(`without frame pointers: ${shape}`, { skip: skipWithoutBpf }, async () => {
     const program = buildFixture('known-shapes.c', ...flags);
@@ -83,10 +93,8 @@ for (const [shape, grammar] of Object.entries(shapes)) {
       await sleep(warmUpMs);
       const tgid = workingTgid(child.pid!);
       try {
-        await sampler.take();
-        await sleep(1000);
-        const run = await sampler.take();
-        assertStacks(ofProcess(run, tgid), (sample) => chainOf(sample, nameOf), grammar);
+        const samples = await sampleProcess(tgid);
+        assertStacks(samples, (sample) => chainOf(sample, nameOf), grammar);
       } finally {
         if (tgid !== child.pid) process.kill(tgid, 'SIGKILL');
       }

@@ -183,6 +183,10 @@ test('dictionary: functions, series and stacks come back from their chunks', () 
       assert.deepEqual(loaded.series.items, dictionary.series.items);
       assert.deepEqual(loaded.streams.items, dictionary.streams.items);
       assert.deepEqual(loaded.keys.items, dictionary.keys.items);
+      loaded.keys.items.forEach((entry, id) => {
+        assert.deepEqual(loaded.keyAt(0, id), entry!.key);
+        assert.equal(loaded.keyAt(1, id), undefined, 'a key of another stream is lost');
+      });
       assert.equal(loaded.trie.size, dictionary.trie.size);
       for (let id = 1; id < loaded.trie.size; id++) {
         const [parent, frame] = [loaded.trie.parents[id]!, loaded.trie.frames[id]!];

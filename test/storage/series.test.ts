@@ -3,7 +3,10 @@
 // files alike.
 
 import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
+import Database from 'better-sqlite3';
 import fc from 'fast-check';
 import { mergeHistograms } from '../../storage/model/histogram.js';
 import type { Filter, Query, SeriesAnswer, SeriesRequest } from '../../storage/model/query.js';
@@ -279,7 +282,8 @@ test('too many keys: the rest is summed in (other), and counted', async (t) => {
     { stream: load, rows: numbers.map((i) => ({ key: [`d${i}`], values: [3] })) },
   ];
   // All new keys of one flush, and those of a second flush of the same bucket.
-  for (const [i, numbers] of [keys(0, maxKeys + 10), keys(maxKeys - 5, 20)].entries()) {
+  const second20 = [...keys(maxKeys - 5, 5), ...keys(maxKeys + 100, 15)];
+  for (const [i, numbers] of [keys(0, maxKeys + 10), second20].entries()) {
     const startUnixNs = noon + BigInt(i) * second;
     writeFlush(store, { startUnixNs, lengthNs: second, metrics: metricsOf(numbers) });
   }
@@ -298,6 +302,31 @@ test('too many keys: the rest is summed in (other), and counted', async (t) => {
     assert.equal(plain(gauges).size, maxKeys);
     assert.deepEqual(gauges.counters, { 'lost.over_limit': 25 });
   }
+  store.close();
+  // The second flush made 15 keys known, the first not one beyond the limit.
+  assert.equal(keysKnownTo(dir), 3 * (maxKeys + 15 + 1));
+});
+
+function keysKnownTo(dir: string): number {
+  const file = readdirSync(dir).find((name) => name.startsWith('seg-'))!;
+  const db = new Database(join(dir, file), { readonly: true });
+  const known = db.prepare('SELECT sum(n) FROM dict WHERE kind = 4').pluck().get() as number;
+  db.close();
+  return known;
+}
+
+test('a segment that knows 65,536 keys is followed by the next', async (t) => {
+  const store = openStore(temporaryDir(t));
+  const flushes = 2 ** 16 / maxKeys + 1;
+  for (let i = 0; i < flushes; i++) {
+    const rows = Array.from({ length: maxKeys }, (_, k) => ({ key: [i, `${k}`], values: [1] }));
+    const startUnixNs = noon + BigInt(i) * bucket;
+    writeFlush(store, { startUnixNs, metrics: [{ stream: faults, rows }] });
+  }
+  assert.equal((await store.query().status()).segments.length, 2);
+  const request = { window: windowOf(noon, flushes * 10), stream: 'faults', by: ['cpu'] };
+  const answer = await ask(store.query(), request);
+  assert.deepEqual([...plain(answer).values()], Array.from({ length: flushes }, () => maxKeys));
   store.close();
 });
 
@@ -348,5 +377,11 @@ test('a stream that another version kept by other fields', async (t) => {
   assert.deepEqual([...plain(answer).keys()], ['0: -1 a ', '10: 7 a /x']);
   const byComm = await ask(store.query(), { window, by: ['comm'], stepNs: 6n * bucket });
   assert.equal((plain(byComm).get('0: a') as { count: number }).count, 2);
+  const points: StreamInfo = { ...runq, kind: 'counter' };
+  const newer = [{ key: [7, 'a', '/x'], values: [5] }];
+  writeFlush(store, { startUnixNs: noon + bucket, metrics: [{ stream: points, rows: newer }] });
+  const newest = await ask(store.query(), { window });
+  assert.deepEqual(plain(newest), new Map([['10: 7 a /x', 5]]));
+  assert.equal(newest.coverage.completeness.brokenBlobs, 0, 'another kind is not read as this one');
   store.close();
 });

@@ -2,9 +2,9 @@
 // has.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync } from 'node:fs';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import koffi from 'koffi';
 import { readFdInfo } from '../../bpf/fd-info.js';
 import { loadProbe, type LoadOptions } from '../../bpf/life.js';
@@ -22,11 +22,24 @@ export function skipReason(): string | undefined {
 
 /** Compiles test/fixtures/NAME.bpf.c; returns the object's path. */
 export function compileBpf(name: string): string {
+  return compile(`test/fixtures/${name}.bpf.c`, []);
+}
+
+/** Compiles a probe with the runtimes of a folder; returns the object's path. */
+export async function compileProbe(name: string, runtimesFolder: string): Promise<string> {
+  const build = new URL('../../../scripts/build.mjs', import.meta.url).href;
+  const { runtimesHeader } = (await import(build)) as { runtimesHeader: (folder: string) => string };
+  const folder = mkdtempSync(join(tmpdir(), 'flamekeeper-runtimes-'));
+  writeFileSync(join(folder, 'runtimes.h'), runtimesHeader(resolve(runtimesFolder)));
+  return compile(`bpf/probes/${name}.bpf.c`, ['-I', folder]);
+}
+
+function compile(source: string, moreFlags: readonly string[]): string {
   const folder = mkdtempSync(join(tmpdir(), 'flamekeeper-bpf-'));
-  const object = join(folder, `${name}.bpf.o`);
+  const object = join(folder, basename(source).replace(/c$/, 'o'));
   const flags = ['-target', 'bpf', '-mcpu=v2', '-O2', '-g', '-Wall', '-Werror', '-D__TARGET_ARCH_x86'];
-  const include = ['-I', 'bpf/include', '-I', 'dist/bpf/include', '-I', '/usr/include/x86_64-linux-gnu'];
-  execFileSync('clang', [...flags, ...include, '-c', `test/fixtures/${name}.bpf.c`, '-o', object]);
+  const include = ['-I', 'bpf/include', '-I', '/usr/include/x86_64-linux-gnu'];
+  execFileSync('clang', [...flags, ...moreFlags, ...include, '-c', source, '-o', object]);
   return object;
 }
 

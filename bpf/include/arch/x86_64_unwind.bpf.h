@@ -25,6 +25,28 @@ static __always_inline void arch_begin(struct unwind_state *state)
 	state->flags = UNWIND_LEAF;
 }
 
+/* Where in a function with a frame pointer the leaf is interrupted. */
+enum arch_edge {
+	ARCH_INSIDE = 0,
+	ARCH_BEFORE_PUSH,	/* the return address is at sp; so it is at a ret */
+	ARCH_AFTER_PUSH,	/* the caller's fp is at sp, the return address above */
+};
+
+#define CODE_RET 0xc3
+#define CODE_PUSH_MOVE 0xe5894855	/* push rbp; mov rbp, rsp */
+
+/* By the bytes at pc and the one before. */
+static __always_inline enum arch_edge arch_edge(struct unwind_state *state)
+{
+	__u64 *code = state->user_words;
+
+	if (bpf_probe_read_user(code, sizeof(*code), (void *)(state->pc - 1)))
+		return ARCH_INSIDE;
+	if ((*code >> 8 & 0xff) == CODE_RET || (__u32)(*code >> 8) == CODE_PUSH_MOVE)
+		return ARCH_BEFORE_PUSH;
+	return (__u32)*code == CODE_PUSH_MOVE ? ARCH_AFTER_PUSH : ARCH_INSIDE;
+}
+
 static __always_inline bool arch_is_gap(__u32 rule)
 {
 	return FIELD(rule, 0, FK_RULE_KIND_BITS) == FK_RULE_NONE;

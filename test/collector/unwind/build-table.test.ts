@@ -14,6 +14,7 @@ import type { TableReason, UnwindTable } from '../../../collector/unwind/build-t
 import { buildTable, defaultFileLimits } from '../../../collector/unwind/build-table.js';
 import { decodeRule, ruleText } from '../../../collector/unwind/x86-64-rule.js';
 import type { ElfFile } from '../../../elf/elf-file.js';
+import { codeRanges } from '../../../elf/code-ranges.js';
 import { readElf, readerOf } from '../../../elf/elf-file.js';
 import { compareWithReadelf, tableOf } from './oracle.js';
 
@@ -247,4 +248,38 @@ test("the kernel's own code in this process, the vDSO, has a table that readelf 
   const { rows, identical, wrong } = await compareWithReadelf(copy, loaded);
   assert.deepEqual(wrong, []);
   assert.ok(rows > 10 && identical === rows, `${identical} of ${rows}`);
+});
+
+//   known | builtins of V8 | known        the builtins have no call frame information, but these symbols
+test('the builtins of V8 keep a frame pointer', () => {
+  const withSymbols = `
+    .text
+    before: .cfi_startproc
+    .skip 64, 0x90
+    .cfi_endproc
+    v8_Default_embedded_blob_code_: .skip 1 << 20, 0x90
+    behind: .cfi_startproc
+    .skip 64, 0x90
+    .cfi_endproc
+    .section .rodata
+    .p2align 2
+    v8_Default_embedded_blob_code_size_: .long 1 << 20
+  `;
+  const large = join(folder, 'v8.so');
+  writeFileSync(join(folder, 'v8.s'), withSymbols);
+  execFileSync('clang', ['-shared', '-nostdlib', '-o', large, join(folder, 'v8.s')]);
+  const bytes = readFileSync(large);
+  const rulesIn = (table: UnwindTable) => {
+    const start = codeRanges(readElf(readerOf(bytes)) as ElfFile)[0]!.start - table.base;
+    const places = [0, 63, 64, 64 + 2 ** 20 - 1, 64 + 2 ** 20];
+    return places.map((place) => ruleText(decodeRule(findRule(table, start + place))));
+  };
+  const [known, builtin] = ['CFA rsp+8', 'frame pointer'];
+  assert.deepEqual(rulesIn(tableFor(bytes)), [known, known, builtin, builtin, known]);
+  const stripped = (file: ElfFile) => ({ ...file, sections: file.sections.filter(({ name }) => name !== '.symtab') });
+  assert.deepEqual(rulesIn(tableFor(bytes, stripped)), [known, known, 'nothing known', 'nothing known', known]);
+  // A size that leads out of the code is cut.
+  const sizeAt = bytes.indexOf(Buffer.from(Uint32Array.of(2 ** 20).buffer), 0x1000);
+  bytes.writeUInt32LE(0xffffffff, sizeAt);
+  assert.deepEqual(rulesIn(tableFor(bytes)).slice(0, 4), [known, known, builtin, builtin]);
 });
