@@ -6,7 +6,7 @@ import { bucketRanges, CoverageTally } from './coverage.js';
 import { fieldMatcher } from './filter.js';
 import { KeyTable } from './key-table.js';
 import { OperatingError } from './model/errors.js';
-import type { Histogram } from './model/histogram.js';
+import type { SlotSpan } from './model/histogram.js';
 import { HistogramSum } from './model/histogram.js';
 import type { KeySeries, SeriesAnswer, SeriesRequest } from './model/query.js';
 import type { FieldInfo, MetricKey, StreamInfo } from './model/stream.js';
@@ -70,10 +70,10 @@ interface Rows<Value> {
   readonly values: readonly Value[];
 }
 
-const histograms: Kind<Histogram, HistogramSum> = {
+const histograms: Kind<SlotSpan, HistogramSum> = {
   decode: decodeHistograms,
-  combine: (before = new HistogramSum(), histogram) => {
-    before.add(histogram);
+  combine: (before = new HistogramSum(), span) => {
+    before.addSpan(span);
     return before;
   },
   maxValues: maxHistograms,

@@ -101,15 +101,23 @@ export function mergeHistograms(histograms: Iterable<Histogram>): Histogram {
   return sum.histogram();
 }
 
-/** A histogram that grows: counts from its lowest to its highest slot. Hot: a flush has thousands. */
-export class HistogramSum {
-  #lowest = 0;
-  #counts = new Float64Array(0);
+/** The same with the empty slots between: counts[i] belongs to slot lowest + i. */
+export interface SlotSpan {
+  readonly lowest: number;
+  readonly counts: Float64Array;
+  readonly count: number;
+  readonly sumNs: number;
+}
+
+/** A histogram that grows. Hot: a flush has thousands, an answer millions. */
+export class HistogramSum implements SlotSpan {
+  lowest = 0;
+  counts = new Float64Array(0);
   count = 0;
   sumNs = 0;
 
   get sizeBytes(): number {
-    return 64 + this.#counts.byteLength;
+    return 64 + this.counts.byteLength;
   }
 
   add({ slots, counts, count, sumNs }: Histogram): void {
@@ -117,32 +125,42 @@ export class HistogramSum {
     this.sumNs += sumNs;
     if (slots.length === 0) return;
     this.#reach(slots[0]!, slots[slots.length - 1]!);
-    for (let i = 0; i < slots.length; i++) this.#counts[slots[i]! - this.#lowest]! += counts[i]!;
+    for (let i = 0; i < slots.length; i++) this.counts[slots[i]! - this.lowest]! += counts[i]!;
+  }
+
+  addSpan({ lowest, counts, count, sumNs }: SlotSpan): void {
+    this.count += count;
+    this.sumNs += sumNs;
+    if (counts.length === 0) return;
+    this.#reach(lowest, lowest + counts.length - 1);
+    const into = this.counts;
+    const offset = lowest - this.lowest;
+    for (let i = 0; i < counts.length; i++) into[offset + i]! += counts[i]!;
   }
 
   histogram(): Histogram {
-    const from = this.#counts;
+    const from = this.counts;
     let held = 0;
     for (let i = 0; i < from.length; i++) if (from[i]! > 0) held++;
     const [slots, counts] = [new Int16Array(held), new Float64Array(held)];
     for (let i = 0, next = 0; next < held; i++) {
       if (from[i] === 0) continue;
-      slots[next] = this.#lowest + i;
+      slots[next] = this.lowest + i;
       counts[next++] = from[i]!;
     }
     return { slots, counts, count: this.count, sumNs: this.sumNs };
   }
 
   #reach(lowest: number, highest: number): void {
-    const { length } = this.#counts;
+    const { length } = this.counts;
     const isEmpty = length === 0;
-    const low = isEmpty ? lowest : Math.min(lowest, this.#lowest);
-    const high = isEmpty ? highest : Math.max(highest, this.#lowest + length - 1);
+    const low = isEmpty ? lowest : Math.min(lowest, this.lowest);
+    const high = isEmpty ? highest : Math.max(highest, this.lowest + length - 1);
     if (high - low + 1 === length) return;
     const counts = new Float64Array(high - low + 1);
-    counts.set(this.#counts, isEmpty ? 0 : this.#lowest - low);
-    this.#lowest = low;
-    this.#counts = counts;
+    counts.set(this.counts, isEmpty ? 0 : this.lowest - low);
+    this.lowest = low;
+    this.counts = counts;
   }
 }
 

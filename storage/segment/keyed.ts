@@ -34,6 +34,7 @@ export function decodeKeys(bytes: Uint8Array | undefined): number[] {
   for (let previous = -1; !reader.isAtEnd;) {
     previous += reader.unsigned() + 1;
     if (previous >= keyRange) throw new BrokenBlob('a key is below 2^24');
+    if (keys.length > maxKeys) throw new BrokenBlob('a bucket has at most 4097 keys');
     keys.push(previous);
   }
   return keys;

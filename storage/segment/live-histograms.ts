@@ -7,7 +7,7 @@
 // Rows are sorted by key. Neighbouring slots hold like counts, so that their differences compress
 // better than slots and counts; the estimate takes each delay for the middle of its slot.
 
-import type { Histogram } from '../model/histogram.js';
+import type { Histogram, SlotSpan } from '../model/histogram.js';
 import { firstSlot, HistogramSum, lastSlot, slotLimitsNs } from '../model/histogram.js';
 import type { BucketHeader } from './bucket.js';
 import { decodeHeader, encodeHeader, mergeHeaders } from './bucket.js';
@@ -39,7 +39,7 @@ export class LiveHistograms {
     const rows = decodeHistograms(blob);
     if (rows === undefined) return undefined;
     const live = new LiveHistograms(rows.header, overflowKey);
-    rows.keys.forEach((key, i) => live.add(key, rows.values[i]!));
+    rows.keys.forEach((key, i) => live.#addSpan(key, rows.values[i]!));
     return live;
   }
 
@@ -52,10 +52,7 @@ export class LiveHistograms {
   /** False when there was no room for the key and the overflow key took it. */
   add(key: number, histogram: Histogram): boolean {
     const fits = hasRoom(this.#sums, key);
-    const taker = fits ? key : this.#overflowKey;
-    let sum = this.#sums.get(taker);
-    if (sum === undefined) this.#sums.set(taker, (sum = new HistogramSum()));
-    sum.add(histogram);
+    this.#sumOf(fits ? key : this.#overflowKey).add(histogram);
     return fits;
   }
 
@@ -63,7 +60,7 @@ export class LiveHistograms {
   merge(more: LiveHistograms): number {
     this.header = mergeHeaders(this.header, more.header);
     let folded = 0;
-    for (const [key, sum] of more.#sums) if (!this.add(key, sum.histogram())) folded++;
+    for (const [key, sum] of more.#sums) if (!this.#addSpan(key, sum)) folded++;
     return folded;
   }
 
@@ -75,24 +72,33 @@ export class LiveHistograms {
     const restCounts = new ByteWriter(keys.length + 16);
     const restSums = new ByteWriter(4 * keys.length + 16);
     for (const key of keys) {
-      const histogram = this.#sums.get(key)!.histogram();
-      const { slots } = histogram;
-      const slotCounts = histogram.counts.map(capped);
-      const [low = 0, high = -1] = [slots[0], slots[slots.length - 1]];
-      spans.unsigned(high - low + 1);
-      if (slots.length > 0) lowest.unsigned(low - firstSlot);
+      const sum = this.#sums.get(key)!;
+      const estimate = estimateOf(sum.lowest, sum.counts);
+      spans.unsigned(sum.counts.length);
+      if (sum.counts.length > 0) lowest.unsigned(sum.lowest - firstSlot);
       let previous = 0;
-      for (let slot = low, i = 0; slot <= high; slot++) {
-        const count = slots[i] === slot ? slotCounts[i++]! : 0;
+      for (let i = 0; i < sum.counts.length; i++) {
+        const count = capped(sum.counts[i]!);
         counts.signed(count - previous);
         previous = count;
       }
-      const estimate = estimateOf(slots, slotCounts);
-      restCounts.signed(capped(histogram.count) - estimate.count);
-      restSums.signed(capped(histogram.sumNs) - estimate.sumNs);
+      restCounts.signed(capped(sum.count) - estimate.count);
+      restSums.signed(capped(sum.sumNs) - estimate.sumNs);
     }
     const parts = [spans, lowest, counts, restCounts, restSums].map((part) => part.finish());
     return encodeEnvelope([encodeHeader(this.header), encodeKeys(keys), ...parts]);
+  }
+
+  #addSpan(key: number, span: SlotSpan): boolean {
+    const fits = hasRoom(this.#sums, key);
+    this.#sumOf(fits ? key : this.#overflowKey).addSpan(span);
+    return fits;
+  }
+
+  #sumOf(key: number): HistogramSum {
+    let sum = this.#sums.get(key);
+    if (sum === undefined) this.#sums.set(key, (sum = new HistogramSum()));
+    return sum;
   }
 }
 
@@ -100,7 +106,7 @@ export class LiveHistograms {
 export interface HistogramRows {
   readonly header: BucketHeader;
   readonly keys: readonly number[];
-  readonly values: readonly Histogram[];
+  readonly values: readonly SlotSpan[];
 }
 
 /** Rows of a blob; undefined when it is broken. **Limits**: slots that exist, keys below 2^24; a
@@ -118,49 +124,42 @@ function decodeHistogramStreams(streams: readonly Uint8Array[]): HistogramRows {
   const countReader = openStream(streams[4]);
   const restCounts = openStream(streams[5]);
   const restSums = openStream(streams[6]);
-  const values = keys.map(() => {
+  const values = keys.map((): SlotSpan => {
     const span = spans.unsigned();
-    const low = span === 0 ? firstSlot : firstSlot + lowest.unsigned();
+    const low = span === 0 ? 0 : firstSlot + lowest.unsigned();
     if (low + span - 1 > lastSlot) throw new BrokenBlob('no such slot');
-    const { slots, counts } = readSpan(countReader, low, span);
-    const estimate = estimateOf(slots, counts);
+    const counts = readSpan(countReader, span);
+    const estimate = estimateOf(low, counts);
     const count = restCounts.signed() + estimate.count;
     const sumNs = restSums.signed() + estimate.sumNs;
     if (!isCount(count) || !isCount(sumNs)) throw new BrokenBlob('no count below 2^53');
-    return { slots, counts, count, sumNs };
+    return { lowest: low, counts, count, sumNs };
   });
   expectEnds(spans, lowest, countReader, restCounts, restSums);
   return { header, keys, values };
 }
 
-/** The slots of [low, low + span) that hold something. */
-function readSpan(
-  reader: ByteReader,
-  low: number,
-  span: number,
-): { slots: Int16Array; counts: Float64Array } {
-  const slots = new Int16Array(span);
+function readSpan(reader: ByteReader, span: number): Float64Array {
   const counts = new Float64Array(span);
-  let [size, count] = [0, 0];
+  let count = 0;
   for (let i = 0; i < span; i++) {
     count += reader.signed();
     if (!isCount(count)) throw new BrokenBlob('no count below 2^53');
-    if (count === 0) continue;
-    slots[size] = low + i;
-    counts[size++] = count;
+    counts[i] = count;
   }
-  return { slots: slots.subarray(0, size), counts: counts.subarray(0, size) };
+  return counts;
 }
 
 /** The same on every machine: sums of whole numbers, or 0 where they reach 2^53. */
 function estimateOf(
-  slots: Int16Array,
+  lowest: number,
   counts: Float64Array,
 ): { readonly count: number; readonly sumNs: number } {
   let [count, sumNs] = [0, 0];
-  for (let i = 0; i < slots.length; i++) {
-    count += counts[i]!;
-    sumNs += counts[i]! * middlesNs[slots[i]! - firstSlot]!;
+  for (let i = 0; i < counts.length; i++) {
+    const inSlot = capped(counts[i]!);
+    count += inSlot;
+    sumNs += inSlot * middlesNs[lowest + i - firstSlot]!;
   }
   return { count: isCount(count) ? count : 0, sumNs: isCount(sumNs) ? sumNs : 0 };
 }
