@@ -22,7 +22,7 @@ export function skipReason(): string | undefined {
 
 /** Compiles test/fixtures/NAME.bpf.c; returns the object's path. */
 export function compileBpf(name: string): string {
-  return compile(`test/fixtures/${name}.bpf.c`, []);
+  return compile(`test/fixtures/${name}.bpf.c`, ['-I', 'dist/bpf/include']);
 }
 
 /** Compiles a probe with the runtimes of a folder; returns the object's path. */
