@@ -53,7 +53,7 @@ export function refuseFreezingKernel(kernel: KernelIdentity = runningKernel()): 
   );
 }
 
-function runningKernel(): KernelIdentity {
+export function runningKernel(): KernelIdentity {
   return {
     release: release(),
     version: version(),

@@ -7,6 +7,7 @@ import { OperatingError } from '../storage/model/errors.js';
 import { checklistCommand } from './checklist.js';
 import { configCommand } from './config.js';
 import { countersCommand } from './counters.js';
+import { doctorCommand } from './doctor.js';
 import { eventsCommand } from './events.js';
 import { explainCommand } from './explain.js';
 import { flameCommand } from './flame.js';
@@ -35,6 +36,7 @@ Examples:
   flamekeeper checklist --at 14:05     vmstat, iostat, top ... as they were then
   flamekeeper events exit --follow     processes as they end
   flamekeeper status                   health, losses, disk
+  flamekeeper doctor                   what kernel and rights allow, and the remedies
   flamekeeper explain --pid 1234       why stacks of a process end where they do
 
 Times: -15m, now, 14:05, 2026-11-20T14:05:30+01:00.
@@ -50,6 +52,7 @@ Exit codes: 0 answered, 1 an error that is told, 2 wrong usage.`,
     eventsCommand,
     statusCommand,
     explainCommand,
+    doctorCommand,
     configCommand,
   ]) {
     program.addCommand(command());

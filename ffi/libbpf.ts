@@ -20,6 +20,7 @@ export type LinkHandle = Handle<'link'>;
 
 const signatures = {
   libbpf_major_version: ['uint32', []],
+  libbpf_minor_version: ['uint32', []],
   libbpf_set_print: ['void *', ['void *']],
   libbpf_num_possible_cpus: ['int', []],
   bpf_object__open: ['void *', ['str']],
@@ -83,6 +84,12 @@ function load(name: string): Api {
   } catch (error) {
     throw new LibraryError(name, `${name} cannot be used: ${(error as Error).message}`);
   }
+}
+
+/** `1.1`. **Errors**: throws LibraryError. */
+export function libbpfVersion(): string {
+  const { libbpf_major_version, libbpf_minor_version } = api();
+  return `${libbpf_major_version() as number}.${libbpf_minor_version() as number}`;
 }
 
 /** Returns what libbpf returned, unless that is an error. */

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { diagnosisLines } from '../../cli/doctor.js';
 import { formatBytes, formatDurationNs, formatPercent } from '../../cli/format.js';
 import { profileJson } from '../../cli/profile-json.js';
 import { coverageJson, coverageLines, cutLine } from '../../cli/render-completeness.js';
@@ -82,6 +83,28 @@ test('an answer says whose stacks are cut', () => {
     'cut most: ja\ufffdva[17] 123 of 133 (no frame pointer 120, depth 3), sh 123 of 123 (no frame pointer 120, depth 3)',
   );
   assert.equal(cutLine([]), undefined);
+});
+
+test('doctor names each gap with its remedy, and the processes by what is wrong', () => {
+  const java = { problem: 'Java without X', remedy: 'Start it with X.' };
+  const processes = Array.from({ length: 12 }, (_, i) => ({ pid: i + 1, comm: 'ja\u001bva', ...java }));
+  const checks = [
+    { name: 'kernel', status: 'ok', text: '6.1.153' },
+    { name: 'BTF', status: 'fatal', problem: 'there is none', remedy: 'Use another kernel.' },
+    { name: 'cgroups', status: 'gap', problem: 'none', remedy: 'Mount cgroup2.' },
+  ] as const;
+  const names = Array.from({ length: 10 }, (_, i) => `ja\ufffdva[${i + 1}]`).join(', ');
+  assert.deepEqual(diagnosisLines({ checks, processes }), [
+    'ok    kernel   6.1.153',
+    'FAIL  BTF      there is none. Use another kernel.',
+    'gap   cgroups  none. Mount cgroup2.',
+    '',
+    'stacks that cannot be whole:',
+    '  Java without X',
+    `    ${names} and 2 more`,
+    '    Start it with X.',
+  ]);
+  assert.deepEqual(diagnosisLines({ checks: [checks[0]], processes: [] }), ['ok  kernel  6.1.153']);
 });
 
 test('tables line up, and cannot be broken by a name', () => {
