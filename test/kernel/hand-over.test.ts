@@ -8,19 +8,17 @@ import { test } from 'node:test';
 import * as wire from '../../bpf/generated/wire.js';
 import { compileProbe } from '../support/bpf-fixture.js';
 import { buildFixture, skipWithoutBpf, sleep } from './probe-support.js';
-import { framesOf, functionFinder, Sampler, type Sample } from './sampler-run.js';
-import { TableServer } from './table-server.js';
+import { functionFinder, type Sample, type Sampler } from './sampler-run.js';
+import { chainOf, Unwinding, warmUpMs, withoutFramePointers } from './unwinding.js';
 
 const { FkStackEnd } = wire;
-const flags = ['-O2', '-fomit-frame-pointer', '-fno-optimize-sibling-calls', '-no-pie'];
 /** The only one in test/fixtures/runtimes. */
 const slotsRuntime = 1;
 const whole = `spin c_step ${'heap heap c_step heap c_step '.repeat(4)}by_heap main `;
 
 test('native code and a runtime without frame pointers take turns', { skip: skipWithoutBpf }, async () => {
-  const program = buildFixture('code-heap.c', ...flags);
-  const sampler = new Sampler({ path: await compileProbe('sampler', 'test/fixtures/runtimes') });
-  const server = new TableServer(sampler.probe);
+  const program = buildFixture('code-heap.c', ...withoutFramePointers);
+  const unwinding = new Unwinding({ path: await compileProbe('sampler', 'test/fixtures/runtimes') });
   const child = spawn(program, { stdio: ['ignore', 'pipe', 'inherit'] });
   try {
     const [line] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
@@ -28,38 +26,26 @@ test('native code and a runtime without frame pointers take turns', { skip: skip
     const nameInProgram = functionFinder(program);
     const nameOf = (address: bigint) =>
       address >= start && address < limit ? 'heap' : nameInProgram(address);
-    const chainOf = (sample: Sample) => framesOf(sample.user)
-      .map((word, i) => nameOf(i === 0 ? word : word - 1n))
-      .filter((name) => name !== 'outside' && name !== '_start')
-      .map((name) => `${name} `)
-      .join('');
-    const take = async () => {
-      await sampler.take();
-      await sleep(1500);
-      return (await sampler.take()).samples.filter((s) => s.key.incarnation.tgid === child.pid);
-    };
-    sampler.start();
-    await sleep(500);
-    const before = await take();
-    const isComplete = (s: Sample) => s.user?.end === FkStackEnd.FK_END_COMPLETE;
-    assert.ok(before.length > 10 && !before.some((s) => isComplete(s) && chainOf(s) === whole),
-      'without the runtime no stack crosses the heap');
+    const chain = (sample: Sample) => chainOf(sample, nameOf);
+    await sleep(warmUpMs);
+    const before = await unwinding.sample(child.pid!);
+    const hasNoFp = before.filter(({ user }) => user?.end === FkStackEnd.FK_END_JIT_NO_FP);
+    assert.ok(hasNoFp.length > 0.5 * before.length, `${hasNoFp.length} of ${before.length} end in the heap`);
+    assert.ok(!before.some((sample) => chain(sample) === whole));
 
-    enterHeap(sampler, before[0]!.key.incarnation, { start, limit });
-    const after = await take();
-    const complete = after.filter(isComplete);
+    enterHeap(unwinding.sampler, before[0]!.key.incarnation, { start, limit });
+    const after = await unwinding.sample(child.pid!, 1500);
+    const complete = after.filter(({ user }) => user?.end === FkStackEnd.FK_END_COMPLETE);
     assert.ok(after.length > 10 && complete.length >= 0.99 * after.length,
       `${complete.length} of ${after.length} complete`);
     for (const sample of complete) {
-      const chain = chainOf(sample);
-      assert.ok(whole.endsWith(chain) && chain.endsWith('main '), chain);
+      assert.ok(whole.endsWith(chain(sample)) && chain(sample).endsWith('main '), chain(sample));
     }
-    assert.ok(complete.some((s) => chainOf(s) === whole), 'some from the innermost function');
-    assert.ok(complete.some((s) => chainOf(s).startsWith('heap ')), 'some from the heap itself');
+    assert.ok(complete.some((sample) => chain(sample) === whole), 'some from the innermost function');
+    assert.ok(complete.some((sample) => chain(sample).startsWith('heap ')), 'some from the heap itself');
   } finally {
     child.kill('SIGKILL');
-    server.close();
-    sampler.close();
+    unwinding.close();
   }
 });
 

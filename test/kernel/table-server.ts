@@ -1,7 +1,7 @@
 // Answers the unwinder's requests for tables, for tests of the unwinder alone: reads the ring, builds
 // at once, without cache or limits.
 
-import { openSync } from 'node:fs';
+import { fstatSync, openSync } from 'node:fs';
 import * as wire from '../../bpf/generated/wire.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import { u32Bytes, type BpfMap } from '../../bpf/map.js';
@@ -68,7 +68,7 @@ export class TableServer {
     }
   }
 
-  /** Undefined when the process is gone: the next one asks again. */
+  /** Undefined when the file is not there any more: the next one asks again. */
   #entryFor(request: wire.FkFileRequest): wire.FkUnwindFile | undefined {
     const built = build(request);
     if (built === undefined) return undefined;
@@ -118,7 +118,7 @@ function build(
   }
 }
 
-/** Undefined when the process is gone. */
+/** Undefined when the process is gone, or has something else there by now. */
 function open(request: wire.FkFileRequest): { fd: number; origin: number } | undefined {
   if (request.file.device === 0 && request.file.inode === BigInt(wire.FkFileless.FK_INODE_VDSO)) {
     const vdso = openVdso();
@@ -126,10 +126,13 @@ function open(request: wire.FkFileRequest): { fd: number; origin: number } | und
   }
   const range = `${request.vm_start.toString(16)}-${request.vm_limit.toString(16)}`;
   try {
-    return { fd: openSync(`/proc/${request.incarnation.tgid}/map_files/${range}`, 'r'), origin: 0 };
+    const fd = openSync(`/proc/${request.incarnation.tgid}/map_files/${range}`, 'r');
+    if (fstatSync(fd, { bigint: true }).ino === request.file.inode) return { fd, origin: 0 };
+    closeFile(fd);
   } catch {
-    return undefined;
+    // Gone.
   }
+  return undefined;
 }
 
 function keyOf(file: wire.FkFile): Uint8Array {
