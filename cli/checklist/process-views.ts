@@ -8,6 +8,7 @@ import type { Cell, Mark, View, ViewColumn } from './view.js';
 import { missingView } from './view.js';
 
 const kib = 1024;
+const bucketSeconds = 10;
 const leftOut = 'only the busiest processes are kept';
 
 /** One process over the window: added values summed, the others as they were last. */
@@ -24,7 +25,7 @@ const addedColumns = (
   'readBytes writtenBytes cancelledBytes'
 ).split(' ');
 
-export function processesOf({ processes }: HostFacts): ProcessFacts[] {
+export function processesOf({ processes, streams }: HostFacts): ProcessFacts[] {
   const groups = new Map<string, EventValues[]>();
   for (const values of processes) {
     const key = `${values['pid']} ${values['start']}`;
@@ -32,15 +33,23 @@ export function processesOf({ processes }: HostFacts): ProcessFacts[] {
     if (group === undefined) groups.set(key, [values]);
     else group.push(values);
   }
+  const windowSeconds = streams.cpu?.seconds ?? 0;
   return [...groups.values()].map((group) => {
     const known = group.filter((values) => Number(values['interval']) > 0);
-    const ms = known.reduce((sum, values) => sum + Number(values['interval']), 0);
     const sums = addedColumns.map((column) => {
       const parts = known.map((values) => Number(values[column])).filter((value) => value >= 0);
       return [column, parts.length === 0 ? undefined : parts.reduce((sum, part) => sum + part, 0)];
     });
-    return { last: group.at(-1)!, seconds: ms / 1e3, added: Object.fromEntries(sums) };
+    const seconds = secondsOf(known, windowSeconds - bucketSeconds * (group.length - known.length));
+    return { last: group.at(-1)!, seconds, added: Object.fromEntries(sums) };
   });
+}
+
+/** As the tools, all of the window, also where a process did not live so long or had nothing to do:
+ *  a bucket without an event of it is one in which it added nothing. */
+function secondsOf(known: readonly EventValues[], windowSeconds: number): number {
+  const ms = known.reduce((sum, values) => sum + Number(values['interval']), 0);
+  return Math.max(ms / 1e3, windowSeconds);
 }
 
 /** Percent of one CPU that ms in the window are. */
