@@ -9,7 +9,18 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { atEnd } from './support.js';
 
-const benches = ['symbols', 'pprof', 'store', 'accounting', 'kill', 'unwind-cost', 'overhead', 'daemon'];
+const benches = [
+  'symbols',
+  'pprof',
+  'store',
+  'accounting',
+  'kill',
+  'unwind-cost',
+  'overhead',
+  'daemon',
+  'checklist',
+  'around',
+];
 const verdict = /(ok|MISSED)$/;
 
 /** Passes on what it prints; gives its lines with a verdict. */

@@ -18,6 +18,7 @@ import { hostStreams } from '../../storage/model/host-streams.js';
 import type { FlushWriter } from '../../storage/model/writer.js';
 import { Store } from '../../storage/store.js';
 import { commandPath } from '../support/daemon.js';
+import { toolRows } from '../support/tool-text.js';
 import { ProcTree, treePid, treeSeconds } from './proc-tree.js';
 
 const tools = ['vmstat', 'mpstat', 'pidstat', 'iostat', 'sar', 'top', 'free', 'uptime', 'unshare'];
@@ -90,11 +91,22 @@ before(async () => {
   const now = readProcess();
   const added = addedCounts(processBefore.counts, now.counts);
   writeStore(taken, {
-    pid: treePid, start: 1, comm: 'node', user: 'root', cgroup: '/', interval: treeSeconds * 1e3,
+    pid: treePid,
+    start: 1,
+    comm: 'node',
+    user: 'root',
+    cgroup: '/',
+    interval: treeSeconds * 1e3,
     ...Object.fromEntries(processCounts.map((name, i) => [name, added[i]!])),
-    virtual: now.virtualBytes, resident: now.residentBytes, shared: now.sharedBytes,
-    totalTime: now.counts.userTime + now.counts.systemTime, state: now.state, nice: now.nice,
-    priority: now.priority, threads: now.threads, processor: now.processor,
+    virtual: now.virtualBytes,
+    resident: now.residentBytes,
+    shared: now.sharedBytes,
+    totalTime: now.counts.userTime + now.counts.systemTime,
+    state: now.state,
+    nice: now.nice,
+    priority: now.priority,
+    threads: now.threads,
+    processor: now.processor,
   });
   const args = ['checklist', '--from', '2025-06-15T14:00:00Z', '--to', '2025-06-15T14:00:10Z', '--json'];
   const env = { ...process.env, NODE_OPTIONS: '', TZ: 'UTC', FLAMEKEEPER_CONFIG: '' };
@@ -145,21 +157,6 @@ function viewOf(tool: string): Json {
   return view;
 }
 
-/** The last rows below the last line that begins with `first` among its words, by the line's titles. */
-function rowsOf(text: string, first: string): Record<string, string>[] {
-  const lines = text.split('\n').filter((line) => !line.startsWith('Average'));
-  const at = lines.findLastIndex((line) => line.trim().split(/\s+/).includes(first));
-  const titles = lines[at]!.trim().split(/\s+/);
-  const rows: Record<string, string>[] = [];
-  for (const line of lines.slice(at + 1)) {
-    if (line.trim() === '') break;
-    const words = line.trim().split(/\s+/);
-    // sysstat puts the time before each line, the titles' too.
-    rows.push(Object.fromEntries(titles.map((title, i) => [title, words[i] ?? ''])));
-  }
-  return rows;
-}
-
 /** The same number to the tool's own last decimal; `more` for what a tool rounds in steps. */
 function checkNumber(what: string, ours: unknown, theirs: string, more = 0): void {
   const decimals = theirs.split('.')[1]?.length ?? 0;
@@ -180,7 +177,7 @@ function checkColumns(
 }
 
 test('mpstat -P ALL', { skip }, () => {
-  const theirs = rowsOf(output('mpstat'), 'CPU');
+  const theirs = toolRows(output('mpstat'), 'CPU');
   const ours = viewOf('mpstat').tables[0]!;
   assert.equal(ours.length, theirs.length);
   for (const [i, row] of theirs.entries()) {
@@ -190,9 +187,9 @@ test('mpstat -P ALL', { skip }, () => {
 });
 
 test('vmstat: rates of the interval it was asked for, ours of the time that passed', { skip }, () => {
-  const theirs = rowsOf(output('vmstat'), 'swpd').at(-1)!;
+  const theirs = toolRows(output('vmstat'), 'swpd').at(-1)!;
   // procps 4.0.2 reads meminfo for its first line only.
-  const once = rowsOf(output('vmstat-once'), 'swpd').at(-1)!;
+  const once = toolRows(output('vmstat-once'), 'swpd').at(-1)!;
   const ours = viewOf('vmstat').tables[0]![0]!;
   const perInterval = ['si', 'so', 'bi', 'bo', 'in', 'cs'];
   const memory = ['swpd', 'free', 'buff', 'cache'];
@@ -205,10 +202,10 @@ test('vmstat: rates of the interval it was asked for, ours of the time that pass
 });
 
 test('iostat -xz', { skip }, () => {
-  const cpu = rowsOf(output('iostat').replace(/^avg-cpu:/gm, ''), '%user')[0]!;
+  const cpu = toolRows(output('iostat').replace(/^avg-cpu:/gm, ''), '%user')[0]!;
   const [ours, disks] = viewOf('iostat').tables as [Json['tables'][0], Json['tables'][0]];
   checkColumns('iostat', Object.keys(ours[0]!), { ours: ours[0]!, theirs: cpu });
-  const theirs = rowsOf(output('iostat'), 'Device');
+  const theirs = toolRows(output('iostat'), 'Device');
   assert.deepEqual(disks.map((row) => row['Device']).sort(), theirs.map((row) => row['Device']).sort());
   assert.ok(theirs.length > 0);
   for (const row of theirs) {
@@ -219,7 +216,7 @@ test('iostat -xz', { skip }, () => {
 });
 
 test('sar -n DEV', { skip }, () => {
-  const theirs = rowsOf(output('dev'), 'IFACE');
+  const theirs = toolRows(output('dev'), 'IFACE');
   const ours = viewOf('sar -n DEV').tables[0]!;
   assert.deepEqual(ours.map((row) => row['IFACE']).sort(), theirs.map((row) => row['IFACE']).sort());
   for (const row of theirs) {
@@ -231,7 +228,7 @@ test('sar -n DEV', { skip }, () => {
 
 test('sar -n TCP,ETCP', { skip }, () => {
   const [tcp, etcp] = viewOf('sar -n TCP').tables.map((table) => table[0]!);
-  const theirs = [rowsOf(output('tcp'), 'active/s')[0]!, rowsOf(output('etcp'), 'atmptf/s')[0]!];
+  const theirs = [toolRows(output('tcp'), 'active/s')[0]!, toolRows(output('etcp'), 'atmptf/s')[0]!];
   for (const [i, ours] of [tcp!, etcp!].entries()) {
     checkColumns('sar', Object.keys(ours), { ours, theirs: theirs[i]! });
   }
@@ -242,15 +239,15 @@ test('pidstat -urd', { skip }, () => {
     Record<string, unknown>,
     Record<string, unknown>,
   ];
-  const cpu = rowsOf(output('pidstat-u'), '%usr')[0]!;
+  const cpu = toolRows(output('pidstat-u'), '%usr')[0]!;
   const columns = ['PID', '%usr', '%system', '%guest', '%CPU', 'CPU'];
   checkColumns('pidstat', columns, { ours: usage, theirs: cpu });
   // pidstat cuts both sums of nanoseconds to ticks of 10 ms.
   checkNumber('pidstat %wait', usage['%wait'], cpu['%wait']!, 1 / treeSeconds);
-  const memory = rowsOf(output('pidstat-r'), 'VSZ')[0]!;
+  const memory = toolRows(output('pidstat-r'), 'VSZ')[0]!;
   const memoryColumns = ['PID', 'minflt/s', 'majflt/s', 'VSZ', 'RSS', '%MEM'];
   checkColumns('pidstat', memoryColumns, { ours: faults, theirs: memory });
-  const disk = rowsOf(output('pidstat-d'), 'iodelay')[0]!;
+  const disk = toolRows(output('pidstat-d'), 'iodelay')[0]!;
   checkColumns('pidstat', ['kB_rd/s', 'kB_wr/s', 'kB_ccwr/s', 'iodelay'], { ours: faults, theirs: disk });
 });
 
@@ -276,7 +273,7 @@ test('uptime', { skip }, () => {
 test('top', { skip }, () => {
   const text = output('top');
   const block = text.slice(text.lastIndexOf('top - '));
-  const theirs = rowsOf(block, 'PID').find((row) => row['PID'] === String(treePid))!;
+  const theirs = toolRows(block, 'PID').find((row) => row['PID'] === String(treePid))!;
   const ours = viewOf('top').tables[0]![0]!;
   checkColumns('top', ['PID', 'PR', 'NI', 'VIRT', 'RES', 'SHR', '%CPU', '%MEM'], { ours, theirs });
   assert.deepEqual([ours['S'], ours['TIME+'], ours['USER']], [theirs['S'], theirs['TIME+'], theirs['USER']]);
