@@ -1,13 +1,16 @@
-// npm run gen: writes bpf/generated/wire.ts from the objects that the build has just compiled.
+// npm run gen: writes bpf/generated/wire.ts from the objects that the build has just compiled, and
+// the slots' limits for the next build.
 
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Btf } from '../../elf/btf.js';
 import { parseBtf } from '../../elf/btf.js';
 import { readElf, readSection, readerOf } from '../../elf/elf-file.js';
+import { emitSlotLimits } from './emit-slots.js';
 import { emitWire } from './emit.js';
 
 export const generatedPath = 'bpf/generated/wire.ts';
+export const slotLimitsPath = 'bpf/generated/slot_limits.h';
 
 export interface CompiledProbe {
   readonly name: string;
@@ -45,5 +48,6 @@ function readCompiledProbe(name: string, bytes: Uint8Array): CompiledProbe {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writeFileSync(slotLimitsPath, emitSlotLimits());
   writeFileSync(generatedPath, emitWire(readCompiledProbes()));
 }
