@@ -10,10 +10,9 @@
 #ifndef FK_STACK_COUNTS_BPF_H
 #define FK_STACK_COUNTS_BPF_H
 
+#include "generation.bpf.h"
 #include "hash.bpf.h"
 #include "unwind.bpf.h"
-
-#define GENERATIONS 2
 
 struct counts_map {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -11,11 +11,6 @@
 
 #define TYPE_CLOCK 0
 
-/* Counts the flips; its lowest bit is the generation that is written to. User
- * space writes the time first. */
-volatile __u32 fk_generation;
-volatile __u64 fk_flip_ktime_ns;
-
 const volatile __u64 fk_period_ns = 1000000000 / 47;
 
 /* Written by the CPU it belongs to, never by two programs at once. */

@@ -3,8 +3,9 @@
 
 import type { StackOutput } from '../../bpf/descriptor.js';
 import { DoubleBuffer } from '../../bpf/double-buffer.js';
-import type { Drained, Flip } from '../../bpf/double-buffer.js';
+import type { Drained } from '../../bpf/double-buffer.js';
 import * as wire from '../../bpf/generated/wire.js';
+import type { Flip } from '../../bpf/generations.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import type { Counters } from '../../storage/model/completeness.js';
 import type { StreamInfo } from '../../storage/model/stream.js';

@@ -4,8 +4,9 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { test } from 'node:test';
-import { DoubleBuffer, FLIP_PAUSE_MS, type Drained } from '../../bpf/double-buffer.js';
+import { DoubleBuffer, type Drained } from '../../bpf/double-buffer.js';
 import * as wire from '../../bpf/generated/wire.js';
+import { FLIP_PAUSE_MS } from '../../bpf/generations.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import { compileBpf, loadFixture, requiredHook, skipReason } from '../support/bpf-fixture.js';
 

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { cpus } from 'node:os';
-import { DoubleBuffer, FLIP_PAUSE_MS, type Drained } from '../../bpf/double-buffer.js';
+import { DoubleBuffer, type Drained } from '../../bpf/double-buffer.js';
+import { FLIP_PAUSE_MS } from '../../bpf/generations.js';
 import type { StackOutput } from '../../bpf/descriptor.js';
 import * as wire from '../../bpf/generated/wire.js';
 import { loadProbe } from '../../bpf/life.js';
