@@ -4,16 +4,12 @@
 import { CallError, LibraryError } from '../ffi/errno.js';
 import { raiseMemlock } from '../ffi/libc.js';
 import { OperatingError } from '../storage/model/errors.js';
-import type { ProbeDescriptor } from './descriptor.js';
 import { HookPlan } from './hook-plan.js';
 import { refuseFreezingKernel } from './kernel-gate.js';
 import { LoadedProbe, probeError } from './loaded-probe.js';
 import { tryHooks, type TrialOptions } from './trial.js';
 
-/** See TrialOptions and ObjectOptions for the rest. */
-export interface LoadOptions extends TrialOptions {
-  readonly descriptor: ProbeDescriptor;
-}
+export type LoadOptions = TrialOptions;
 
 /** Loads and attaches a probe; its gate is still shut.
  *  **Errors**: `kernel-freezes`; `library-missing`; `no-privilege`, `kernel-unsupported` or

@@ -1,6 +1,13 @@
 // A probe in the kernel, from its last attach to its end: gate, globals, maps, programs.
 
-import { closeObject, destroyLink, programFd, type LinkHandle } from '../ffi/libbpf.js';
+import { readSync } from 'node:fs';
+import {
+  closeObject,
+  destroyLink,
+  openIterator,
+  programFd,
+  type LinkHandle,
+} from '../ffi/libbpf.js';
 import { closeFd } from '../ffi/libc.js';
 import { setPerfEventProgram } from '../ffi/perf-event.js';
 import { OperatingError, assert, type OperatingErrorCode } from '../storage/model/errors.js';
@@ -18,15 +25,21 @@ export class LoadedProbe {
   readonly globals: Globals;
   readonly #object: ConfiguredObject;
   readonly #links: readonly LinkHandle[];
+  readonly #iterators: readonly LinkHandle[];
   readonly #maps: ObjectMaps;
   #isOpen = true;
 
   /** Takes the attached object over, also when it throws. **Errors**: throws CallError. */
-  constructor(name: string, { object, links }: AttachedObject, notes: readonly string[]) {
+  constructor(
+    name: string,
+    { object, links, iterators }: AttachedObject,
+    notes: readonly string[],
+  ) {
     this.name = name;
     this.notes = notes;
     this.#object = object;
     this.#links = links;
+    this.#iterators = iterators;
     let globals: Globals | undefined;
     try {
       globals = new Globals(object.handle);
@@ -51,8 +64,10 @@ export class LoadedProbe {
     throw probeError(this.name, { program, errno, reason: 'a perf event does not take it' });
   }
 
-  /** Lets the programs work, which until now return at once. Call it after the last attach. */
+  /** Lets the programs work, which until now return at once; before, iterators see what was there
+   *  already. Call it after the last attach. **Errors**: throws CallError. */
   openGate(): void {
+    for (const link of this.#iterators) runIterator(link);
     Atomics.store(this.globals.u32('fk_enabled'), 0, 1);
   }
 
@@ -86,6 +101,17 @@ export class LoadedProbe {
     this.globals.close();
     for (const fd of this.#maps.ownFds) closeFd(fd);
     closeObject(this.#object.handle);
+  }
+}
+
+/** Reads it to its end; what it says, if anything, is not wanted. */
+function runIterator(link: LinkHandle): void {
+  const fd = openIterator(link);
+  try {
+    const text = new Uint8Array(4096);
+    while (readSync(fd, text) > 0);
+  } finally {
+    closeFd(fd);
   }
 }
 

@@ -8,6 +8,7 @@ import {
   createMap,
   findMap,
   innerMap,
+  leaveOutMap,
   lookupElement,
   mapFd,
   mapShape,
@@ -36,10 +37,18 @@ export interface ObjectOptions {
   readonly maxEntries: Readonly<Record<string, number>>;
 }
 
+/** Programs to load, and the maps that only others need. */
+export interface ObjectParts {
+  readonly programs: readonly string[];
+  readonly unneededMaps: readonly string[];
+}
+
 export interface ConfiguredObject {
   readonly handle: ObjectHandle;
   /** Those that will be loaded, by name. */
   readonly programs: ReadonlyMap<string, ProgramHandle>;
+  /** Those that will not be made. */
+  readonly unneededMaps: readonly string[];
   /** Array of maps -> the shape of its maps; libbpf forgets it at the load. */
   readonly innerShapes: ReadonlyMap<string, MapShape>;
 }
@@ -48,7 +57,7 @@ export interface ConfiguredObject {
  *  cannot be opened; throws CallError. */
 export function openConfigured(
   options: ObjectOptions,
-  programNames: readonly string[],
+  { programs: programNames, unneededMaps }: ObjectParts,
 ): ConfiguredObject {
   const handle = openBuilt(options.objectPath);
   try {
@@ -61,6 +70,11 @@ export function openConfigured(
     for (const name of programNames) {
       assert(programs.has(name), `the BPF object has a program ${name}`);
     }
+    for (const name of unneededMaps) {
+      const map = findMap(handle, name);
+      assert(map !== undefined, `the BPF object has a map ${name}`);
+      leaveOutMap(map);
+    }
     writeRodata(handle, options.rodata);
     for (const [name, entries] of Object.entries(options.maxEntries)) {
       sizeMap(handle, name, entries);
@@ -72,7 +86,7 @@ export function openConfigured(
       const shape = mapShape(inner);
       innerShapes.set(name, { ...shape, maxEntries: options.maxEntries[name] ?? shape.maxEntries });
     }
-    return { handle, programs, innerShapes };
+    return { handle, programs, unneededMaps, innerShapes };
   } catch (error) {
     closeObject(handle);
     throw error;
@@ -125,12 +139,13 @@ export function collectMaps(object: ConfiguredObject): ObjectMaps {
 
 /** Adds the descriptors it makes to `ownFds`. */
 function collectByName(
-  { handle, innerShapes }: ConfiguredObject,
+  { handle, unneededMaps, innerShapes }: ConfiguredObject,
   ownFds: number[],
 ): Map<string, BpfMap> {
   const byName = new Map<string, BpfMap>();
   const byId = new Map<number, BpfMap>();
   for (const { name, handle: map } of mapsOf(handle)) {
+    if (unneededMaps.includes(name)) continue;
     const plain = new BpfMap(name, mapFd(map), mapShape(map));
     byName.set(name, plain);
     byId.set(Number(readFdInfo(plain.fd)['map_id']), plain);

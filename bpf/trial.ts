@@ -13,14 +13,20 @@ import {
   type LinkHandle,
   type LogLevel,
 } from '../ffi/libbpf.js';
-import type { Hook } from './descriptor.js';
+import type { Hook, ProbeDescriptor } from './descriptor.js';
 import type { HookFailure } from './hook-plan.js';
-import { openConfigured, type ConfiguredObject, type ObjectOptions } from './object.js';
+import {
+  openConfigured,
+  type ConfiguredObject,
+  type ObjectOptions,
+  type ObjectParts,
+} from './object.js';
 
 const VERIFIER_LOG_BYTES = 1 << 22;
 const KEPT_WARNINGS = 16;
 
 export interface TrialOptions extends ObjectOptions {
+  readonly descriptor: ProbeDescriptor;
   /** 0: nothing of libbpf's own log; 1: warnings, information and the
    *  verifier's log; 2: everything. */
   readonly verbosity: number;
@@ -30,6 +36,8 @@ export interface TrialOptions extends ObjectOptions {
 export interface AttachedObject {
   readonly object: ConfiguredObject;
   readonly links: readonly LinkHandle[];
+  /** Those of the links that are iterators. */
+  readonly iterators: readonly LinkHandle[];
 }
 
 export type TrialResult = AttachedObject | { readonly failures: readonly HookFailure[] };
@@ -39,22 +47,25 @@ export type TrialResult = AttachedObject | { readonly failures: readonly HookFai
  *  each of its programs alone can. */
 export function tryHooks(options: TrialOptions, hooks: readonly Hook[]): TrialResult {
   const warnings = listenToLibbpf(options);
-  const object = openConfigured(options, hooks.map(({ program }) => program));
+  const object = openConfigured(options, partsOf(options.descriptor, hooks));
   try {
     loadObject(object.handle);
   } catch (error) {
     closeObject(object.handle);
-    const failures = hooks.flatMap((hook) => loadAlone(options, hook.program) ?? []);
+    const failures = hooks.flatMap((hook) => loadAlone(options, hook) ?? []);
     if (failures.length > 0 || !(error instanceof CallError)) return { failures };
     throw new CallError(warnings.at(-1) ?? error.operation, error.errno);
   }
   const links: LinkHandle[] = [];
+  const iterators: LinkHandle[] = [];
   const failures: HookFailure[] = [];
   for (const { program, attach } of hooks) {
     const handle = object.programs.get(program);
-    if (attach !== 'auto' || handle === undefined) continue;
+    if (attach === 'perf_event' || handle === undefined) continue;
     try {
-      links.push(attachProgram(handle));
+      const link = attachProgram(handle);
+      links.push(link);
+      if (attach === 'iter') iterators.push(link);
     } catch (error) {
       failures.push({
         program,
@@ -63,17 +74,28 @@ export function tryHooks(options: TrialOptions, hooks: readonly Hook[]): TrialRe
       });
     }
   }
-  if (failures.length === 0) return { object, links };
+  if (failures.length === 0) return { object, links, iterators };
   for (const link of links) destroyLink(link);
   closeObject(object.handle);
   return { failures };
 }
 
+/** What of the object these of its hooks need. */
+export function partsOf({ hooks }: ProbeDescriptor, chosen: readonly Hook[]): ObjectParts {
+  const needed = chosen.flatMap(({ maps = [] }) => maps);
+  const known = new Set(hooks.flatMap(({ maps = [] }) => maps));
+  return {
+    programs: chosen.map(({ program }) => program),
+    unneededMaps: [...known].filter((map) => !needed.includes(map)),
+  };
+}
+
 /** Undefined when it loads. */
-function loadAlone(options: TrialOptions, program: string): HookFailure | undefined {
+function loadAlone(options: TrialOptions, hook: Hook): HookFailure | undefined {
+  const { program } = hook;
   const warnings = listenToLibbpf(options);
   const text = Buffer.alloc(VERIFIER_LOG_BYTES);
-  const object = openConfigured(options, [program]);
+  const object = openConfigured(options, partsOf(options.descriptor, [hook]));
   try {
     const handle = object.programs.get(program);
     if (handle !== undefined) setVerifierLog(handle, text);

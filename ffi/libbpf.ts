@@ -36,6 +36,8 @@ const signatures = {
   bpf_program__set_log_buf: ['int', ['void *', 'void *', 'size_t']],
   bpf_program__attach: ['void *', ['void *']],
   bpf_link__destroy: ['int', ['void *']],
+  bpf_link__fd: ['int', ['void *']],
+  bpf_iter_create: ['int', ['int']],
   bpf_map__name: ['str', ['void *']],
   bpf_map__fd: ['int', ['void *']],
   bpf_map__type: ['int', ['void *']],
@@ -44,6 +46,7 @@ const signatures = {
   bpf_map__max_entries: ['uint32', ['void *']],
   bpf_map__map_flags: ['uint32', ['void *']],
   bpf_map__set_max_entries: ['int', ['void *', 'uint32']],
+  bpf_map__set_autocreate: ['int', ['void *', 'bool']],
   bpf_map__inner_map: ['void *', ['void *']],
   bpf_map__initial_value: ['void *', ['void *', 'void *']],
   bpf_map_create: ['int', ['int', 'str', 'uint32', 'uint32', 'uint32', 'void *']],
@@ -213,6 +216,13 @@ export function attachProgram(program: ProgramHandle): LinkHandle {
   return checkPointer('attaching', api().bpf_program__attach(program) as bigint | null);
 }
 
+/** A descriptor to read, through to its end, from the start of what an attached iterator walks.
+ *  **Errors**: throws CallError. */
+export function openIterator(link: LinkHandle): number {
+  const { bpf_iter_create, bpf_link__fd } = api();
+  return check('starting an iterator', bpf_iter_create(bpf_link__fd(link)) as number);
+}
+
 export function destroyLink(link: LinkHandle): void {
   api().bpf_link__destroy(link);
 }
@@ -257,6 +267,11 @@ export function innerMap(map: MapHandle): MapHandle | undefined {
 /** Before the load; never of what innerMap() gave: libbpf 1.1 follows a null pointer there. */
 export function setMaxEntries(map: MapHandle, maxEntries: number): void {
   check('sizing a map', api().bpf_map__set_max_entries(map, maxEntries) as number);
+}
+
+/** Before the load: the map will not be, and only programs that are not loaded may name it. */
+export function leaveOutMap(map: MapHandle): void {
+  check('leaving out a map', api().bpf_map__set_autocreate(map, false) as number);
 }
 
 /** Memory of a section of globals, writable until the load; undefined

@@ -3,7 +3,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import koffi from 'koffi';
+import type { Hook } from '../../../bpf/descriptor.js';
 import { openConfigured } from '../../../bpf/object.js';
+import { partsOf } from '../../../bpf/trial.js';
 import { findProbes, type ProbeFile } from '../../../collector/agent/probes.js';
 import { closeObject, loadObject, setVerifierLog, type ProgramHandle } from '../../../ffi/libbpf.js';
 import { raiseMemlock } from '../../../ffi/libc.js';
@@ -21,20 +23,21 @@ const setLogLevel = koffi
 test('the verifier takes each program', async (t) => {
   raiseMemlock();
   for (const file of await findProbes()) {
-    for (const { program, isRequired, group } of file.descriptor.hooks) {
-      const { processed, error } = load(file, program);
+    for (const hook of file.descriptor.hooks) {
+      const { program, isRequired, group } = hook;
+      const { processed, error } = load(file, hook);
       t.diagnostic(`verifier: ${program.padEnd(15)} ${processed ?? 'refused'} instructions processed${error ?? ''}`);
       if (isRequired && group === undefined) assert.ok(processed !== undefined, `${program}: ${error}`);
     }
   }
 });
 
-function load({ descriptor, objectPath }: ProbeFile, program: string): { processed?: number; error?: string } {
+function load({ descriptor, objectPath }: ProbeFile, hook: Hook): { processed?: number; error?: string } {
   const rodata = Object.fromEntries(descriptor.constants.map((name) => [name, constants[name]]));
-  const object = openConfigured({ objectPath, rodata, maxEntries: {} }, [program]);
+  const object = openConfigured({ objectPath, rodata, maxEntries: {} }, partsOf(descriptor, [hook]));
   const log = Buffer.alloc(logBytes);
   try {
-    const handle = object.programs.get(program)!;
+    const handle = object.programs.get(hook.program)!;
     setVerifierLog(handle, log);
     assert.equal(setLogLevel(handle, logStatistics), 0);
     loadObject(object.handle);
