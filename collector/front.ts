@@ -5,7 +5,7 @@
 //   flip ── 3 ms ── drain ── side-band up to the flip ── rings ── normalize ── open new files (async) ── message
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FLIP_PAUSE_MS } from '../bpf/double-buffer.js';
+import { FLIP_PAUSE_MS } from '../bpf/generations.js';
 import type { Config } from '../config/load.js';
 import { clockOffsets, closeFd, drainUevents, openUeventSocket } from '../ffi/libc.js';
 import { Poller } from '../ffi/poller.js';
@@ -23,6 +23,7 @@ import { HostReaders } from './host/host-readers.js';
 import { MetricSources } from './host/metric-sources.js';
 import { ModuleOpener } from './host/module-opener.js';
 import type { SeenModule } from './host/module-opener.js';
+import { openProbeMetrics } from './host/probe-metrics.js';
 import { StackSource } from './host/stack-source.js';
 import type {
   DrainedFlush,
@@ -123,11 +124,14 @@ export class Front {
       cgroupHierarchies: this.#processes.cgroupHierarchyIds,
       unwindFiles: config.unwind.maxFiles,
     };
-    const loaded = loadProbes(files, config, facts, { verbosity, log });
-    this.#probes = loaded.map(({ probe }) => probe);
-    for (const { probe } of loaded) for (const note of probe.notes) this.#note(note);
     const note = (text: string) => this.#note(text);
-    for (const { file, probe } of loaded) {
+    const running = loadProbes(files, config, facts, { verbosity, log, note });
+    this.#probes = running.map(({ probe }) => probe);
+    for (const { probe } of running) probe.notes.forEach(note);
+    for (const each of running) {
+      const { file, probe } = each;
+      const metrics = openProbeMetrics(each);
+      if (metrics !== undefined) this.#metrics.add(metrics);
       for (const output of file.descriptor.outputs) {
         if (output.kind === 'ring') {
           const ring = new ProbeRing(file, probe, output, {
@@ -149,7 +153,7 @@ export class Front {
           });
           this.#unwind = [...this.#unwind, files];
           this.#poller.add(files.fd);
-        } else {
+        } else if (output.kind === 'stack') {
           const program = file.descriptor.hooks.find(
             ({ attach }) => attach === 'perf_event',
           )!.program;

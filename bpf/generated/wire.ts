@@ -67,6 +67,13 @@ export const FkRecordTag = {
 } as const;
 export type FkRecordTag = (typeof FkRecordTag)[keyof typeof FkRecordTag];
 
+/** enum fk_slot */
+export const FkSlot = {
+  FK_OCTAVE_SLOTS: 8,
+  FK_SLOT_BIAS: 248,
+} as const;
+export type FkSlot = (typeof FkSlot)[keyof typeof FkSlot];
+
 /** enum fk_stack_end */
 export const FkStackEnd = {
   FK_END_COMPLETE: 0,
@@ -456,6 +463,27 @@ export function encodeFkIncarnation(view: DataView, offset: number, value: FkInc
   view.setUint32(offset + 12, value.exec_id, true);
 }
 
+/** struct fk_octave */
+export interface FkOctave {
+  readonly counts: readonly bigint[];
+  readonly sum_ns: bigint;
+}
+export const FK_OCTAVE_SIZE = 72;
+export const FK_OCTAVE_COUNTS_OFFSET = 0;
+export const FK_OCTAVE_SUM_NS_OFFSET = 64;
+
+export function decodeFkOctave(view: DataView, offset: number): FkOctave {
+  return {
+    counts: Array.from({ length: 8 }, (_, i) => view.getBigUint64(offset + i * 8, true)),
+    sum_ns: view.getBigUint64(offset + 64, true),
+  };
+}
+
+export function encodeFkOctave(view: DataView, offset: number, value: FkOctave): void {
+  for (let i = 0; i < 8; i++) view.setBigUint64(offset + i * 8, value.counts[i]!, true);
+  view.setBigUint64(offset + 64, value.sum_ns, true);
+}
+
 /** struct fk_record */
 export interface FkRecord {
   readonly tag: number;
@@ -707,6 +735,11 @@ export const wireStructs = {
     decode: decodeFkIncarnation,
     encode: encodeFkIncarnation,
   },
+  fk_octave: {
+    sizeBytes: FK_OCTAVE_SIZE,
+    decode: decodeFkOctave,
+    encode: encodeFkOctave,
+  },
   fk_record: {
     sizeBytes: FK_RECORD_SIZE,
     decode: decodeFkRecord,
@@ -745,6 +778,24 @@ export const wireMaps = {
     drops: { key: 'u32', keySizeBytes: 4, value: 'u64', valueSizeBytes: 8 },
     events: {},
     exited: { key: 'fk_incarnation', keySizeBytes: 16, value: 'u8', valueSizeBytes: 1 },
+  },
+  runqlat: {
+    cpu_runs: { key: 'u32', keySizeBytes: 4, value: 'cpu_runs', valueSizeBytes: 4184 },
+    culprits: {
+      key: 'u32', keySizeBytes: 4,
+      inner: { key: 'culprit_key', keySizeBytes: 48, value: 'u64', valueSizeBytes: 8 },
+    },
+    culprits_0: { key: 'culprit_key', keySizeBytes: 48, value: 'u64', valueSizeBytes: 8 },
+    culprits_1: { key: 'culprit_key', keySizeBytes: 48, value: 'u64', valueSizeBytes: 8 },
+    stats: { key: 'u32', keySizeBytes: 4, value: 'runq_stats', valueSizeBytes: 104 },
+    tasks: { key: 's32', keySizeBytes: 4, value: 'runq_task', valueSizeBytes: 96 },
+    tasks_hash: { key: 'u32', keySizeBytes: 4, value: 'runq_task', valueSizeBytes: 96 },
+    waits: {
+      key: 'u32', keySizeBytes: 4,
+      inner: { key: 'runq_key', keySizeBytes: 40, value: 'fk_octave', valueSizeBytes: 72 },
+    },
+    waits_0: { key: 'runq_key', keySizeBytes: 40, value: 'fk_octave', valueSizeBytes: 72 },
+    waits_1: { key: 'runq_key', keySizeBytes: 40, value: 'fk_octave', valueSizeBytes: 72 },
   },
   sampler: {
     clocks: { key: 'u32', keySizeBytes: 4, value: 'fk_clock', valueSizeBytes: 32 },

@@ -21,6 +21,38 @@ static __always_inline bool task_is_in_exec(struct task_struct *task)
 	       BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
 }
 
+/* 0 while the task wants to run. Until 5.14 a long named `state` (2f064a59a11f). */
+static __always_inline __u32 task_state(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->__state))
+		return task->__state;
+	return ((struct task_struct___long_state *)task)->state;
+}
+
+/* Whether the task is off its queue because of a quota. Since 6.18 a task says so itself; before,
+ * the whole queue is taken off. */
+static __always_inline bool task_is_throttled(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->throttled))
+		return task->throttled;
+	if (bpf_core_field_exists(task->se.cfs_rq->throttle_count))
+		return task->se.cfs_rq->throttle_count > 0;
+	return false;
+}
+
+/* How long the task's queue has been throttled so far, by a clock of its own: only whether it went
+ * on is of interest. 5.19 has renamed it. */
+static __always_inline __u64 task_throttled_ns(struct task_struct *task)
+{
+	if (bpf_core_field_exists(task->throttled))
+		return 0;
+	if (bpf_core_field_exists(task->se.cfs_rq->throttled_clock_pelt_time))
+		return task->se.cfs_rq->throttled_clock_pelt_time;
+	if (bpf_core_field_exists(task->se.cfs_rq->throttled_clock_task_time))
+		return task->se.cfs_rq->throttled_clock_task_time;
+	return 0;
+}
+
 /* User registers of the current task, as saved when it entered the kernel. Returns 0 or a negative
  * errno. bpf_task_pt_regs came with 5.15 (dd6e10fbd9fb). */
 static __always_inline int current_user_regs(struct pt_regs *regs)

@@ -25,6 +25,9 @@ typedef __u32 __wsum;
 #define BPF_MAP_TYPE_LRU_HASH 9
 #define BPF_MAP_TYPE_ARRAY_OF_MAPS 12
 #define BPF_MAP_TYPE_RINGBUF 27
+#define BPF_MAP_TYPE_TASK_STORAGE 29
+#define BPF_F_NO_PREALLOC (1U << 0)
+#define BPF_LOCAL_STORAGE_GET_F_CREATE (1U << 0)
 #define BPF_NOEXIST 1
 #define BPF_F_MMAPABLE (1U << 10)
 #define BPF_F_INNER_MAP (1U << 12)
@@ -35,6 +38,8 @@ typedef __u32 __wsum;
 
 /* linux/sched.h, linux/sched/signal.h; uapi/asm-generic/errno-base.h */
 #define PF_KTHREAD 0x00200000
+#define TASK_RUNNING 0
+#define TASK_DEAD 0x0080
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define EBUSY 16
 #define EEXIST 17
@@ -148,20 +153,57 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+typedef struct {
+	unsigned int val;
+} kuid_t;
+
+struct cred {
+	kuid_t uid;
+};
+
+struct cfs_rq {
+	int throttle_count;
+	__u64 throttled_clock_task_time;
+	__u64 throttled_clock_pelt_time;
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
 struct task_struct {
+	unsigned int __state;
 	void *stack;
 	unsigned int flags;
+	int on_cpu;
+	int wake_cpu;
+	struct sched_entity se;
+	_Bool throttled;
 	struct mm_struct *mm;
 	int exit_code;
 	unsigned int in_execve : 1;
+	int pid;
 	int tgid;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
 	__u64 start_boottime;
+	const struct cred *cred;
 	char comm[16];
 	struct signal_struct *signal;
 	__u64 self_exec_id;
 	struct css_set *cgroups;
+};
+
+/* Before 5.14. */
+struct task_struct___long_state {
+	long state;
+};
+
+/* Context of an iter/task program. */
+struct bpf_iter__task {
+	struct task_struct *task;
 };
 
 struct perf_event_attr {

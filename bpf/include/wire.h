@@ -60,6 +60,12 @@ enum fk_frame_kind {
 	FK_FRAME_KERNEL = 0xff,
 };
 
+/* Delays are counted by slots (slots.h), kept by the octave. Slot i is in octave (i + bias) / 8. */
+enum fk_slot {
+	FK_OCTAVE_SLOTS = 8,
+	FK_SLOT_BIAS = 248,	/* -248 is the first slot of octave 0 */
+};
+
 enum fk_record_tag {
 	FK_RECORD_EXEC = 1,
 	FK_RECORD_EXEC_ARGS,
@@ -131,6 +137,12 @@ struct fk_clock {
 	__u64 due_before_flip;	/* the same at the last tick before this generation began */
 	__u32 generation;	/* of the last tick: fk_generation, which counts the flips */
 	__u32 generation_before_flip;	/* of the tick that due_before_flip tells of */
+};
+
+/* Value of a histogram's map: one octave of one key. */
+struct fk_octave {
+	__u64 counts[FK_OCTAVE_SLOTS];
+	__u64 sum_ns;
 };
 
 /* Head of every ring record. */

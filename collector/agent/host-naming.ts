@@ -4,15 +4,17 @@
 import type { CgroupPaths } from '../process/cgroups.js';
 import type { Incarnation, ProcessTable } from '../process/table.js';
 import type { UserNames } from '../process/users.js';
+import { blockDeviceName } from '../host/block-devices.js';
 import type { EventNaming } from '../pipeline/event-columns.js';
-import type { Naming, SampledImage } from '../pipeline/samples.js';
+import type { KeyNaming } from '../pipeline/metric-columns.js';
+import type { SampledImage } from '../pipeline/samples.js';
 
 /** A process that ended before the flush and lived less than this is folded with others of its
  *  executable: keeping each apart would let a storm of them grow the store without bound. */
 const FOLD_BELOW_NS = 60e9;
 
 
-export class HostNaming implements Naming, EventNaming {
+export class HostNaming implements KeyNaming, EventNaming {
   readonly #table: ProcessTable;
   readonly #cgroups: CgroupPaths;
   readonly #users: UserNames;
@@ -54,6 +56,10 @@ export class HostNaming implements Naming, EventNaming {
 
   userName(uid: number): string {
     return this.#users.name(uid);
+  }
+
+  deviceName(number: number): string {
+    return blockDeviceName(number);
   }
 }
 

@@ -1,23 +1,18 @@
 // The rings of the loaded probes: records are told apart by their tag and go where the descriptor
 // says: into the columns of an event stream, or to the cgroup table. (front)
 
-import { readFileSync } from 'node:fs';
 import type { EventRecordType, RingOutput } from '../../bpf/descriptor.js';
 import * as wire from '../../bpf/generated/wire.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import { RingReader } from '../../bpf/ring.js';
-import type { Btf } from '../../elf/btf.js';
-import { parseBtf } from '../../elf/btf.js';
-import { readElf, readerOf, readSection } from '../../elf/elf-file.js';
 import { assert } from '../../storage/model/errors.js';
 import type { Counters } from '../../storage/model/completeness.js';
 import type { StreamInfo } from '../../storage/model/stream.js';
 import type { EventColumns } from '../../storage/model/writer.js';
 import type { EventNaming, StartedImage } from '../pipeline/event-columns.js';
 import { EventCollector } from '../pipeline/event-columns.js';
+import { objectBtf } from './object-btf.js';
 import type { ProbeFile } from './probes.js';
-
-const MAX_BTF_BYTES = 1 << 24;
 
 export interface TakenEvents {
   readonly info: StreamInfo;
@@ -139,16 +134,4 @@ export class ProbeRing {
     this.#drops = Number(total);
     return fresh;
   }
-}
-
-function objectBtf(path: string): Btf {
-  const read = readerOf(readFileSync(path));
-  const elf = readElf(read);
-  assert(!('reason' in elf), `${path} is an ELF object`);
-  const section = elf.sections.find(({ name }) => name === '.BTF');
-  const bytes = section === undefined ? undefined : readSection(read, section, MAX_BTF_BYTES);
-  assert(bytes !== undefined, `${path} has a .BTF section`);
-  const btf = parseBtf(bytes);
-  assert(!('reason' in btf), `the BTF of ${path} can be read`);
-  return btf;
 }

@@ -40,63 +40,111 @@ export async function findProbes(folder: URL = FOLDER): Promise<ProbeFile[]> {
   );
 }
 
+/** A probe that runs, and the values of its knobs. */
+export interface RunningProbe {
+  readonly file: ProbeFile;
+  readonly probe: LoadedProbe;
+  readonly settings: KnobSettings;
+}
+
+/** Values of a probe's knobs by name. */
+export type KnobSettings = Readonly<Record<string, number | boolean>>;
+
+export interface LoadOptions {
+  readonly verbosity: number;
+  readonly log: Log;
+  /** Told of an optional probe that cannot be, and why. */
+  readonly note: (text: string) => void;
+}
+
 /** **Errors**: `bad-config` for probes.* options that no descriptor has; what loadProbe throws. */
 export function loadProbes(
   files: readonly ProbeFile[],
   config: Config,
   facts: HostFacts,
-  options: { readonly verbosity: number; readonly log: Log },
-): { readonly file: ProbeFile; readonly probe: LoadedProbe }[] {
+  options: LoadOptions,
+): RunningProbe[] {
   refuseUnknownProbes(files, config);
-  const loaded: { file: ProbeFile; probe: LoadedProbe }[] = [];
+  const running: RunningProbe[] = [];
   try {
     for (const file of files) {
-      const { descriptor, objectPath } = file;
-      const rodata = { ...hostConstants(descriptor, facts), ...knobValues(descriptor, config) };
-      loaded.push({
-        file,
-        probe: loadProbe({
-          objectPath,
-          descriptor,
-          rodata,
-          maxEntries: mapSizes(descriptor, facts),
-          ...options,
-        }),
-      });
+      const settings = knobSettings(file.descriptor, config);
+      if (settings['enabled'] === false) continue;
+      const probe = loadOne(file, facts, settings, options);
+      if (probe !== undefined) running.push({ file, probe, settings });
     }
-    return loaded;
+    return running;
   } catch (error) {
-    for (const { probe } of loaded) probe.close();
+    for (const { probe } of running) probe.close();
     throw error;
   }
 }
+
+/** Undefined for an optional probe that this kernel refuses. */
+function loadOne(
+  { descriptor, objectPath }: ProbeFile,
+  facts: HostFacts,
+  settings: KnobSettings,
+  { verbosity, log, note }: LoadOptions,
+): LoadedProbe | undefined {
+  const rodata = { ...hostConstants(descriptor, facts), ...knobConstants(descriptor, settings) };
+  const maxEntries = mapSizes(descriptor, facts, settings);
+  try {
+    return loadProbe({ objectPath, descriptor, rodata, maxEntries, verbosity, log });
+  } catch (error) {
+    const isRefused = error instanceof OperatingError && refusals.includes(error.code);
+    if (descriptor.isOptional !== true || !isRefused) throw error;
+    note(error.message);
+    return undefined;
+  }
+}
+
+const refusals: readonly string[] = ['kernel-unsupported', 'bpf-failed'];
 
 function hostConstants(descriptor: ProbeDescriptor, facts: HostFacts): Record<string, RodataValue> {
   const known = { fk_period_ns: facts.periodNs, fk_cgroup_hierarchies: facts.cgroupHierarchies };
   return Object.fromEntries(descriptor.constants.map((name) => [name, known[name]]));
 }
 
-function mapSizes(descriptor: ProbeDescriptor, facts: HostFacts): Record<string, number> {
+function mapSizes(
+  { knobs, outputs }: ProbeDescriptor,
+  facts: HostFacts,
+  settings: KnobSettings,
+): Record<string, number> {
   const sizes: Record<string, number> = {};
-  for (const output of descriptor.outputs) {
+  for (const output of outputs) {
     if (output.kind === 'unwind') sizes[output.files] = facts.unwindFiles;
     if (output.kind !== 'stack') continue;
     sizes[output.counts] = facts.countMapEntries;
     sizes[output.stacks] = facts.stackMapEntries;
     sizes[output.clocks] = facts.possibleCpus;
   }
+  for (const [name, { sizes: map }] of Object.entries(knobs)) {
+    if (map !== undefined) sizes[map] = Number(settings[name]);
+  }
   return sizes;
 }
 
-function knobValues(descriptor: ProbeDescriptor, config: Config): Record<string, RodataValue> {
-  const given = config.probes[descriptor.name] ?? {};
-  const values: Record<string, RodataValue> = {};
-  for (const [name, knob] of Object.entries(descriptor.knobs)) {
+function knobSettings({ name: probe, knobs }: ProbeDescriptor, config: Config): KnobSettings {
+  const given = config.probes[probe] ?? {};
+  const settings: Record<string, number | boolean> = {};
+  for (const [name, knob] of Object.entries(knobs)) {
     const option = given[name];
-    if (option !== undefined) checkKnob(`probes.${descriptor.name}.${name}`, knob, option);
-    if (knob.rodata !== undefined) values[knob.rodata] = Number(option?.value ?? knob.default);
+    if (option !== undefined) checkKnob(`probes.${probe}.${name}`, knob, option);
+    settings[name] = (option?.value as number | boolean | undefined) ?? knob.default;
   }
-  return values;
+  return settings;
+}
+
+function knobConstants(
+  { knobs }: ProbeDescriptor,
+  settings: KnobSettings,
+): Record<string, RodataValue> {
+  const constants: Record<string, RodataValue> = {};
+  for (const [name, { rodata }] of Object.entries(knobs)) {
+    if (rodata !== undefined) constants[rodata] = Number(settings[name]);
+  }
+  return constants;
 }
 
 function checkKnob(

@@ -2,12 +2,13 @@
 // bytes until the flush, when all that happened until then is known and executables, users and
 // cgroups have their names. Pure.
 
-import type { BtfMember, BtfStruct, BtfType } from '../../elf/btf.js';
+import type { BtfStruct } from '../../elf/btf.js';
 import type { EventField, EventRecordType } from '../../bpf/descriptor.js';
 import { assert } from '../../storage/model/errors.js';
 import type { FieldInfo, StreamInfo } from '../../storage/model/stream.js';
 import type { EventColumns } from '../../storage/model/writer.js';
 import { KeptRecords } from './kept-records.js';
+import { memberAt, numberReader, readU64 } from './record-fields.js';
 
 const TWO32 = 2 ** 32;
 /** Offset of fk_record.ktime_ns in every record. */
@@ -203,43 +204,6 @@ function fieldReader(struct: BtfStruct, field: EventField): ReadField {
     case 'number':
       return numberReader(offset, type);
   }
-}
-
-/** The member at a dotted path and its offset from the struct's start. Throws
- *  when the descriptor names none. */
-function memberAt(
-  struct: BtfStruct,
-  path: string,
-): { readonly offset: number; readonly type: BtfType } {
-  let offset = 0;
-  let type: BtfType = { kind: 'struct', sizeBytes: struct.sizeBytes, struct };
-  for (const name of path.split('.')) {
-    const member: BtfMember | undefined =
-      type.kind === 'struct' ? type.struct.members.find((each) => each.name === name) : undefined;
-    assert(member !== undefined, `struct ${struct.name} has a member ${path}`);
-    offset += member.offsetBytes;
-    type = member.type;
-  }
-  return { offset, type };
-}
-
-function numberReader(offset: number, type: BtfType): ReadField {
-  assert(type.kind === 'int', 'a number is read from an integer');
-  const { sizeBytes, isSigned } = type;
-  if (sizeBytes === 8) return (view, at) => readU64(view, at + offset, isSigned);
-  if (sizeBytes === 4)
-    return (view, at) =>
-      isSigned ? view.getInt32(at + offset, true) : view.getUint32(at + offset, true);
-  if (sizeBytes === 2)
-    return (view, at) =>
-      isSigned ? view.getInt16(at + offset, true) : view.getUint16(at + offset, true);
-  return (view, at) => (isSigned ? view.getInt8(at + offset) : view.getUint8(at + offset));
-}
-
-/** Exact below 2^53. */
-function readU64(view: DataView, at: number, isSigned = false): number {
-  const high = isSigned ? view.getInt32(at + 4, true) : view.getUint32(at + 4, true);
-  return high * TWO32 + view.getUint32(at, true);
 }
 
 function untilNul(text: string): string {
