@@ -53,8 +53,8 @@ export type KnobSettings = Readonly<Record<string, number | boolean>>;
 export interface LoadOptions {
   readonly verbosity: number;
   readonly log: Log;
-  /** Told of an optional probe that cannot be, and why. */
-  readonly note: (text: string) => void;
+  /** Told of an optional probe that cannot be, and why; without it that is an error too. */
+  readonly note?: (text: string) => void;
 }
 
 /** **Errors**: `bad-config` for probes.* options that no descriptor has; what loadProbe throws. */
@@ -93,7 +93,7 @@ function loadOne(
     return loadProbe({ objectPath, descriptor, rodata, maxEntries, verbosity, log });
   } catch (error) {
     const isRefused = error instanceof OperatingError && refusals.includes(error.code);
-    if (descriptor.isOptional !== true || !isRefused) throw error;
+    if (descriptor.isOptional !== true || !isRefused || note === undefined) throw error;
     note(error.message);
     return undefined;
   }

@@ -4,9 +4,10 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StackOutput, UnwindOutput } from '../../bpf/descriptor.js';
-import { DoubleBuffer, FLIP_PAUSE_MS } from '../../bpf/double-buffer.js';
+import { DoubleBuffer } from '../../bpf/double-buffer.js';
 import type { Drained } from '../../bpf/double-buffer.js';
 import * as wire from '../../bpf/generated/wire.js';
+import { FLIP_PAUSE_MS } from '../../bpf/generations.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import type { Config } from '../../config/load.js';
 import { closeFd } from '../../ffi/libc.js';

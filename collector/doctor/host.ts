@@ -80,10 +80,12 @@ async function loadPrograms(
       cgroupHierarchies: cgroupHierarchies().ids,
       unwindFiles: config.unwind.maxFiles,
     };
-    const options = { verbosity: 0, log: () => undefined };
+    const refused: string[] = [];
+    const note = (text: string) => void refused.push(text);
+    const options = { verbosity: 0, log: () => undefined, note };
     const loaded = loadProbes(await findProbes(), config, facts, options);
     for (const { probe } of loaded) probe.close();
-    const notes = new Set(loaded.flatMap(({ probe }) => probe.notes));
+    const notes = new Set([...refused, ...loaded.flatMap(({ probe }) => probe.notes)]);
     // The limit of locked memory has a check of its own.
     return { notes: [...notes].filter((note) => !note.startsWith('RLIMIT_MEMLOCK')) };
   } catch (error) {

@@ -7,7 +7,7 @@ import type { Config } from '../../../config/load.js';
 import { OperatingError } from '../../../storage/model/errors.js';
 
 const facts = { periodNs: 1n, cgroupHierarchies: [0, 0, 0], possibleCpus: 1, countMapEntries: 1, stackMapEntries: 1, unwindFiles: 64 };
-const options = { verbosity: 0, log: () => undefined, note: () => undefined };
+const options = { verbosity: 0, log: () => undefined };
 
 async function refusal(probes: Config['probes']): Promise<string> {
   const result = loadConfig({ env: {}, flags: { data: '/nowhere' } });
