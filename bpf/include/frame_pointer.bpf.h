@@ -20,12 +20,10 @@ static __always_inline bool is_code(struct unwind_state *state, __u64 return_add
 }
 
 /* `end` is why the stack ends when the frame pointer is none. Only code that is known to keep
- * one (has_fp) may have been called on another stack; and in a gap of a table, whose code often
- * keeps none, 0 is not taken for the outermost frame's. */
+ * one (has_fp) may have been called on another stack. */
 static __always_inline int step_by_frame_pointer(struct unwind_state *state, enum fk_stack_end end,
 						 bool has_fp)
 {
-	enum fk_stack_end outermost = end == FK_END_GAP ? end : FK_END_COMPLETE;
 	__u64 at = state->fp, *saved = state->user_words, pc, fp;
 	enum arch_edge edge = ARCH_INSIDE;
 
@@ -39,7 +37,7 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *state, enu
 		/* The outermost frame's is 0. In a leaf, code without frame pointers may use the
 		 * register for something else. */
 		if (at == 0 && !(state->flags & (UNWIND_LEAF | UNWIND_FP_LOST)))
-			return end_stack(state, outermost);
+			return end_stack(state, FK_END_COMPLETE);
 		if (state->flags & UNWIND_FP_LOST || at % sizeof(at) || !arch_is_user_address(at))
 			return end_stack(state, end);
 		if (!is_near && (!has_fp || ++state->switches > UNWIND_SWITCHES))
@@ -50,7 +48,7 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *state, enu
 	pc = edge == ARCH_BEFORE_PUSH ? saved[0] : saved[1];
 	fp = edge == ARCH_BEFORE_PUSH ? state->fp : saved[0];
 	if (pc == 0)
-		return end_stack(state, outermost);
+		return end_stack(state, FK_END_COMPLETE);
 	if (!is_code(state, pc))
 		return end_stack(state, end);
 	return go_to_caller(state, pc, at + (edge == ARCH_BEFORE_PUSH ? 1 : 2) * sizeof(*saved), fp);

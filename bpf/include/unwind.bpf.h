@@ -3,8 +3,8 @@
  * code that the frame lies in decides:
  *
  *      a file with a table             its rule for the place: arch/
- *      a gap in the table              the frame pointer: assembly, V8's builtins
- *      a file without a table          the frame pointer, and the stack is never called complete
+ *      a file without; a gap in it     the frame pointer, and the stack is never called complete:
+ *                                      assembly that leaves it alone has the one of a later caller
  *      code made at run time           the frame pointer, or its runtime's own step
  *
  * All state, the index of the next frame included, lies in one per-CPU record; as step() is global
@@ -88,7 +88,7 @@ __noinline int step(void)
 		if (find_rule(&rule, mapping, address))
 			doubt = FK_END_NO_TABLE;
 		else if (arch_is_gap(rule))
-			end = FK_END_GAP;
+			doubt = FK_END_GAP;
 		else if (arch_has_frame_pointer(rule))
 			has_fp = true;
 		else

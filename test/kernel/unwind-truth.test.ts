@@ -47,6 +47,16 @@ for (const mode of ['recursion', 'signals', 'threads']) {
   });
 }
 
+test('below code that says nothing of its frames no wrong stack is whole', { skip }, async () => {
+  const stops = await stopsOf('gap', stopsOfEach);
+  const through = stops.filter(({ walk, verdict }) => {
+    return verdict !== 'moved' && walk.names[0] === 'bare';
+  });
+  assert.ok(through.length > 5, `${through.length} stops in it`);
+  const different = through.filter(({ verdict }) => verdict === 'different');
+  for (const stop of different) assert.equal(stop.sample.end, FkStackEnd.FK_END_GAP, describe(stop));
+});
+
 test('without tables the comparison finds wrong stacks, which say so', { skip }, async () => {
   const stops = await stopsOf('recursion', 10, { answer: 'none' });
   const different = stops.filter(({ verdict }) => verdict === 'different');
