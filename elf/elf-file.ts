@@ -35,6 +35,8 @@ export interface ElfSection {
 export interface ElfFile {
   /** EM_*: 62 x86-64, 183 AArch64, 247 BPF. */
   readonly machine: number;
+  /** Virtual address at which a program, or the dynamic linker, is started; 0 for none. */
+  readonly entryAddress: number;
   readonly segments: readonly ElfSegment[];
   /** Empty when there are none, or when they are broken. */
   readonly sections: readonly ElfSection[];
@@ -77,7 +79,8 @@ export function readElf(read: ReadAt): ElfFile | { readonly reason: ElfReason } 
   const segments = readSegments(read, header);
   const sections = readSections(read, header);
   const buildId = readBuildId(read, segments, sections);
-  return { machine: header.getUint16(18, true), segments, sections, buildId };
+  const machine = header.getUint16(18, true);
+  return { machine, entryAddress: readSigned64(header, 24), segments, sections, buildId };
 }
 
 /** A copy of the section's bytes; undefined when it has none in the file, or more than

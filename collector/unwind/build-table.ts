@@ -1,5 +1,5 @@
-// One ELF file to one unwind table: `.eh_frame`, Go's own table, and rows for the linker's stubs and
-// V8's builtins that neither covers. The file is foreign: a broken one gives a wrong or smaller table of itself,
+// One ELF file to one unwind table: `.eh_frame`, Go's own table, and rows for what neither covers: the
+// linker's stubs, V8's builtins, the entry. The file is foreign: a broken one gives a wrong or smaller table of itself,
 // bounded in size and time, and nothing else.
 
 import type { CodeRange } from '../../elf/code-ranges.js';
@@ -51,6 +51,8 @@ const maxSpanBytes = 2 ** 32 - 1;
 /** Stubs that the linker made, which only have call frame information when it is GNU's. */
 const stubSections = new Set(['.plt', '.plt.got', '.plt.sec', '.iplt']);
 const maxStubSections = 16;
+/** Of the code at the entry; it is a few instructions. */
+const maxEntryBytes = 256;
 
 /** Used again for each file. */
 const rows = new Rows();
@@ -74,6 +76,8 @@ export function buildTable(
   if (reasons.includes('over-budget')) return { reason: 'over-budget' };
   if (reasons.length === 2) return { reason: 'no-unwind-information' };
   const sources = [stubSource(file, code, base, arch)];
+  const entry = entryRange(file, code);
+  if (entry !== undefined) sources.push(rangeSource(entry, base, arch.outermost));
   if (v8 !== undefined) sources.push(rangeSource(v8, base, arch.framePointer));
   if (!('reason' in go)) sources.push(goSource(go, base, arch));
   if (!('reason' in frame)) sources.push(frameSource(frame, base, arch));
@@ -151,6 +155,13 @@ function goSource(table: GoTable, base: number, arch: UnwindArch): Source {
     end: (address) => rows.end(address - base),
   };
   return { starts: table.starts, write: (index) => table.interpret(index, visitor) };
+}
+
+/** Where a program is started, up to the next function: nobody has called it, and the dynamic
+ *  linker's says nothing of it. */
+function entryRange({ entryAddress: start }: ElfFile, code: readonly CodeRange[]) {
+  const range = codeRangeAt(code, start);
+  return range && { start, end: Math.min(start + maxEntryBytes, range.end) };
 }
 
 /** One rule for all of it. */

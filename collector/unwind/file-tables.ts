@@ -39,14 +39,14 @@ function identifyFile({ fd, origin }: FileQuestion): FileIdentified['result'] {
 
 /** '' where a table is made from something else than these sections. */
 function contentHash(read: ReadAt, file: ElfFile): string {
-  const { machine, segments } = file;
+  const { segments } = file;
   const sections = file.sections.filter(({ name }) => tableSections.has(name));
   const sizeBytes = sections.reduce((sum, section) => sum + section.sizeBytes, 0);
   const hasFrame = sections.some((s) => s.name === '.eh_frame' && s.type !== sectionType.noBits);
   const isByHeader = !hasFrame && segments.some(({ type }) => type === segmentType.ehFrame);
   if (sections.length === 0 || isByHeader || !(sizeBytes <= maxHashedBytes)) return '';
-  const headers = [machine, segments, file.sections, readV8Blob(read, file)];
-  const hash = createHash('sha256').update(JSON.stringify(headers));
+  const headers = JSON.stringify([file, readV8Blob(read, file)]);
+  const hash = createHash('sha256').update(headers);
   for (const section of sections) {
     const bytes = readSection(read, section, maxHashedBytes);
     if (bytes === undefined) return '';

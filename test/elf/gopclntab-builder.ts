@@ -37,6 +37,7 @@ export function buildGoFile(
   });
   const file: ElfFile = {
     machine: 62,
+    entryAddress: 0,
     segments: [
       {
         type: 1,

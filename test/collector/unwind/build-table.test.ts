@@ -283,3 +283,32 @@ test('the builtins of V8 keep a frame pointer', () => {
   bytes.writeUInt32LE(0xffffffff, sizeAt);
   assert.deepEqual(rulesIn(tableFor(bytes)).slice(0, 4), [known, known, builtin, builtin]);
 });
+
+//   other | _start _dl_start_user | next        as in the dynamic linker, whose entry has no information
+test('a stack ends at the entry, where the file says nothing of it', () => {
+  const text = (entry: string) => `
+    .text
+    .cfi_startproc
+    .skip 64, 0x90
+    .cfi_endproc
+    .globl _start
+    _start: ${entry}
+    .cfi_startproc
+    .skip 64, 0x90
+    .cfi_endproc
+    .skip 400, 0x90
+  `;
+  const rulesOfEntry = (entry: string) => {
+    writeFileSync(join(folder, 'entry.s'), text(entry));
+    const program = join(folder, 'entry');
+    execFileSync('clang', ['-static', '-nostdlib', '-o', program, join(folder, 'entry.s')]);
+    const bytes = readFileSync(program);
+    const start = (readElf(readerOf(bytes)) as ElfFile).entryAddress;
+    const table = tableFor(bytes);
+    return [-1, 0, 31, 32, 95, 96].map((place) => ruleText(decodeRule(findRule(table, start + place - table.base))));
+  };
+  const [called, end, nothing] = ['CFA rsp+8', 'outermost frame', 'nothing known'];
+  assert.deepEqual(rulesOfEntry('.skip 32, 0x90'), [called, end, end, called, called, nothing]);
+  const known = '.cfi_startproc\n .cfi_def_cfa_offset 24\n .skip 32, 0x90\n .cfi_endproc';
+  assert.deepEqual(rulesOfEntry(known), [called, 'CFA rsp+24', 'CFA rsp+24', called, called, nothing]);
+});
