@@ -27,7 +27,7 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *state, enu
 	__u64 at = state->fp, *saved = state->user_words, pc, fp;
 	enum arch_edge edge = ARCH_INSIDE;
 
-	if (state->flags & UNWIND_LEAF && !has_fp)
+	if (state->flags & UNWIND_LEAF)
 		edge = arch_edge(state);
 	if (edge != ARCH_INSIDE) {
 		at = state->sp;
@@ -40,7 +40,7 @@ static __always_inline int step_by_frame_pointer(struct unwind_state *state, enu
 			return end_stack(state, FK_END_COMPLETE);
 		if (state->flags & UNWIND_FP_LOST || at % sizeof(at) || !arch_is_user_address(at))
 			return end_stack(state, end);
-		if (!is_near && (!has_fp || ++state->switches > UNWIND_SWITCHES))
+		if (!is_near && !has_fp)
 			return end_stack(state, end);
 	}
 	if (bpf_probe_read_user(saved, 2 * sizeof(*saved), (void *)at))

@@ -14,7 +14,7 @@
 /* Mappings kept for one stack; the oldest is replaced. */
 #define UNWIND_MAPPINGS 4
 #define UNWIND_USER_WORDS 17
-/* Stacks that lie elsewhere, or below the last one: Go's own and a goroutine's; a coroutine's. */
+/* How often a caller's frame may lie below: on another stack, as Go's own and a goroutine's do. */
 #define UNWIND_SWITCHES 3
 
 enum unwind_mapping_kind {
