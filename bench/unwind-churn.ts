@@ -83,14 +83,18 @@ const grownMb = after['rssMb']! - before['rssMb']!;
 printFigure('daemon: RSS grown in that time', grownMb, 'MB', { atMost: 12 });
 process.exit();
 
-/** Copies under other build ids: PATH.0, PATH.1 ... */
+/** Copies that are other files to who reads them, by their build ids and what tables are made from:
+ *  PATH.0, PATH.1 ... */
 function makeVariants(from: string, to: string): void {
   const bytes = readFileSync(from);
   const file = readElf(readerOf(bytes));
   if ('reason' in file || file.buildId === '') throw new Error(`${from} has no build id`);
   const at = bytes.indexOf(Buffer.from(file.buildId, 'hex'));
+  const comment = file.sections.findIndex(({ name }) => name === '.comment');
+  const addressAt = Number(bytes.readBigUInt64LE(40)) + comment * 64 + 16;
   for (let variant = 0; variant < variants; variant++) {
     bytes.writeUInt32LE(variant + 1, at);
+    bytes.writeUInt32LE(variant + 1, addressAt);
     writeFileSync(`${to}.${variant}`, bytes, { mode: 0o755 });
   }
 }

@@ -10,7 +10,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as wire from '../bpf/generated/wire.js';
 import { stackEndText } from '../collector/pipeline/stack-ends.js';
-import { stopOften, TruthProbe, type Stop } from '../test/support/truth.js';
+import { stopOften, TruthProbe, type Stop, type Verdict } from '../test/support/truth.js';
 import * as shapes from './known-shape.js';
 import { atEnd, printNote, printTitle, readOptions } from './support.js';
 
@@ -25,7 +25,7 @@ interface Target {
   };
 }
 
-const warmupMs = 1000;
+const warmMs = 3000;
 const maxListed = 5;
 const percent = (part: number, whole: number) => (whole === 0 ? 0 : (100 * part) / whole);
 
@@ -160,10 +160,10 @@ async function run(target: Target): Promise<boolean> {
   const child = spawn(program!, args, { stdio: ['ignore', nowhere, nowhere] });
   atEnd(() => child.kill('SIGKILL'));
   try {
-    await sleep(target.shape === undefined ? warmupMs : 4 * warmupMs);
+    await sleep(target.shape === undefined ? 500 : warmMs);
     if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
     return target.shape === undefined
-      ? printStops(target.name, (await stopOften(child.pid!, options.stops)).stops)
+      ? printStops(target.name, (await stopOften(child.pid!, options.stops, { warmMs })).stops)
       : await sampleShape(target, program!, child);
   } finally {
     child.kill('SIGKILL');
@@ -172,16 +172,17 @@ async function run(target: Target): Promise<boolean> {
 
 /** One line, and below it what was not as it should be. */
 function printStops(name: string, stops: readonly Stop[]): boolean {
-  const moved = stops.filter(({ verdict }) => verdict === 'moved');
-  const compared = stops.filter(({ verdict }) => verdict !== 'moved');
-  const different = compared.filter(({ verdict }) => verdict === 'different');
-  const complete = stops.filter(({ sample }) => sample.end === wire.FkStackEnd.FK_END_COMPLETE);
+  const of = (verdict: Verdict) => stops.filter((stop) => stop.verdict === verdict);
+  const [identical, different] = [of('identical'), of('different')];
+  const [moved, untold] = [of('moved'), of('no-truth')];
+  const whole = stops.filter(({ verdict }) => verdict !== 'no-truth');
+  const complete = whole.filter(({ sample }) => sample.end === wire.FkStackEnd.FK_END_COMPLETE);
   const kernel = stops.filter(({ sample }) => sample.isKernelMode).length;
   const frames = stops.reduce((sum, { walk }) => sum + walk.pcs.length, 0) / stops.length;
   const figures = {
-    complete: percent(complete.length, stops.length),
-    identical: percent(compared.length - different.length, compared.length),
-    excluded: percent(moved.length, stops.length),
+    complete: percent(complete.length, whole.length),
+    identical: percent(identical.length, identical.length + different.length),
+    excluded: percent(moved.length + untold.length, stops.length),
   };
   const isMet = figures.complete >= 99.5 && figures.identical >= 98 && figures.excluded <= 2;
   console.log(
@@ -190,9 +191,12 @@ function printStops(name: string, stops: readonly Stop[]): boolean {
       `  excluded ${figures.excluded.toFixed(1)} %  ${isMet ? 'ok' : 'MISSED'}`,
   );
   for (const stop of moved.slice(0, maxListed)) {
-    printNote(`excluded, the thread ran on: ${text(stop, 1)}`);
+    printNote(`excluded, the thread ran on: ${text(stop, 0)}`);
   }
-  printEnds(stops.map(({ sample }) => sample.end));
+  for (const stop of untold.slice(0, maxListed)) {
+    printNote(`excluded, gdb finds no root (${stop.walk.why}): ${text(stop, 0)}`);
+  }
+  printEnds(whole.map(({ sample }) => sample.end));
   for (const stop of different.slice(0, maxListed)) {
     const { pcs } = stop.sample;
     const at = stop.walk.pcs.findIndex((pc, i) => pcs[i] !== pc);
@@ -226,6 +230,7 @@ async function sampleShape(target: Target, program: string, child: ChildProcess)
   const truth = new TruthProbe(child.pid!, { samples: options.samples });
   const samples = [];
   try {
+    await sleep(warmMs);
     await truth.settle();
     while (samples.length < options.samples) {
       await sleep(200);

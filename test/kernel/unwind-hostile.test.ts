@@ -94,7 +94,7 @@ test(`seed ${seed}: tables of a hostile file`, { skip }, async () => {
   for (const [how, randomSeed] of rounds) {
     const found = await run(how, randomSeed);
     for (const { verdict, sample } of found.stops) {
-      if (verdict === 'moved') continue;
+      if (verdict === 'moved' || verdict === 'no-truth') continue;
       assert.equal(verdict, 'identical', `${JSON.stringify(how)}: the other's stacks are right`);
       assert.equal(sample.end, FkStackEnd.FK_END_COMPLETE);
     }

@@ -36,7 +36,7 @@ function describe({ sample, walk }: Stop): string {
 for (const mode of ['recursion', 'signals', 'threads']) {
   test(`${mode}: every frame is gdb's`, { skip }, async () => {
     const stops = await stopsOf(mode, stopsOfEach);
-    const compared = stops.filter(({ verdict }) => verdict !== 'moved');
+    const compared = stops.filter(({ verdict }) => !['moved', 'no-truth'].includes(verdict));
     assert.ok(compared.length >= stopsOfEach - 3, `${compared.length} stops were comparable`);
     for (const stop of compared) {
       assert.equal(stop.verdict, 'identical', describe(stop));
