@@ -20,6 +20,7 @@ const benches = [
   'daemon',
   'checklist',
   'around',
+  'host-readings',
 ];
 const verdict = /(ok|MISSED)$/;
 

@@ -102,8 +102,10 @@ function answer(question: FileQuestion): void {
 }
 
 function withSeconds(query: Query): Query {
-  const { seconds } = options;
-  return seconds === undefined ? query : new SecondsQuery(query, new SecondsReader(seconds));
+  const { seconds, config } = options;
+  const count = Math.floor(config.context.secondsMs / 1000);
+  if (seconds === undefined) return query;
+  return new SecondsQuery(query, new SecondsReader(seconds, count));
 }
 
 function fail(error: unknown): void {

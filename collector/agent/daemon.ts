@@ -5,7 +5,7 @@ import type { Config } from '../../config/load.js';
 import { sendSdNotify } from '../../ffi/libc.js';
 import { Front } from '../front.js';
 import type { DrainedFlush, FileQuestion, FlushedMessage } from '../messages.js';
-import { createSecondsMemory } from '../pipeline/seconds-ring.js';
+import { secondsMemory } from '../host/seconds-timer.js';
 import { BackThread } from './back-thread.js';
 import { Figures } from './figures.js';
 import { FlushTimer } from './flush-timer.js';
@@ -75,7 +75,7 @@ async function serve(
     ownSize.tidy();
     log('debug', storedText(message));
   };
-  const seconds = createSecondsMemory(config.context.secondsMs / 1000);
+  const seconds = secondsMemory(Math.floor(config.context.secondsMs / 1000));
   const { back, storeBytes } = await BackThread.start({ config, seconds }, log, {
     flushed: onFlushed,
     answered: (answer) => front?.answered(answer),

@@ -41,12 +41,12 @@ export class BusyProcesses {
     this.#follow(busiest(samples, this.#maxProcesses));
     this.#lastRoundMs = Date.now();
     const rows: (readonly (string | number)[])[] = [];
-    let gone = 0;
+    let ended = 0;
     for (const [pid, followed] of this.#followed) {
       const row = this.#read(pid, followed, naming);
       if (row === undefined) {
         this.#followed.delete(pid);
-        gone++;
+        ended++;
       } else if (row !== 'idle') rows.push(row);
     }
     const timeNs = Number(span.endUnixNs - span.startUnixNs);
@@ -58,7 +58,7 @@ export class BusyProcesses {
     );
     return {
       info,
-      counters: { captured: rows.length, gone },
+      counters: { captured: rows.length, ...(ended > 0 ? { 'lost.ended': ended } : {}) },
       columns: { timesNs: new Float64Array(rows.length).fill(timeNs), columns },
     };
   }

@@ -1,22 +1,12 @@
-// The files of /proc and /sys that describe the whole host, by one table: path, parser, and whether
-// it is cheap enough for each second. One that is not there is tried again, seldom.
+// The files of /proc and /sys that describe the whole host, kept open. One that is not there is tried
+// again, seldom. (front)
 
 import { readdirSync } from 'node:fs';
-import {
-  countOf,
-  countUserSessions,
-  diskstatsParser,
-  parseLoadavg,
-  parseMeminfo,
-  parseNetDev,
-  parseProtocols,
-  parseStat,
-  parseUptime,
-  parseVmstat,
-  pressureParser,
-} from '../pipeline/host-text.js';
-import type { HostParser, Tell } from '../pipeline/host-text.js';
+import { countOf, countUserSessions } from '../pipeline/host-text.js';
+import type { Tell } from '../pipeline/host-text.js';
+import { hostSources } from '../pipeline/host-sources.js';
 import { KeptFile, readOnce } from './kept-file.js';
+import { WholeDevices } from './whole-devices.js';
 
 /** A file that was not there is looked for again after so many rounds: PSI may be switched on, a
  *  module loaded. */
@@ -38,39 +28,17 @@ interface Source {
   retryRound: number;
 }
 
-/** Which files: those of each second, or all. */
-export type HostFileSet = 'seconds' | 'all';
-
 export class HostFiles {
-  readonly #sys: string;
   readonly #sources: readonly Source[];
-  #wholeDevices: ReadonlySet<string> = new Set();
-  readonly #partitions = new Set<string>();
   #round = 0;
 
-  constructor(set: HostFileSet, { proc, sys, run }: HostRoots = hostRoots) {
-    this.#sys = sys;
-    const whole = diskstatsParser((device) => this.#isWhole(device));
-    const text = (path: string, parser: HostParser) =>
-      source(`${proc}/${path}`, (bytes, tell) => parser(bytes.toString('utf8'), tell));
-    const each = [
-      text('stat', parseStat),
-      text('loadavg', parseLoadavg),
-      text('meminfo', parseMeminfo),
-      text('diskstats', whole),
-      text('net/dev', parseNetDev),
-      ...['cpu', 'memory', 'io', 'irq'].map((resource) =>
-        text(`pressure/${resource}`, pressureParser(resource)),
-      ),
-    ];
-    const seldom = [
-      text('vmstat', parseVmstat),
-      text('uptime', parseUptime),
-      text('net/snmp', parseProtocols),
-      text('net/netstat', parseProtocols),
-      source(`${run}/utmp`, (bytes, tell) => tell('users', countUserSessions(bytes))),
-    ];
-    this.#sources = set === 'seconds' ? each : [...each, ...seldom];
+  constructor({ proc, sys, run }: HostRoots = hostRoots) {
+    const whole = new WholeDevices(sys);
+    const texts = hostSources((device) => whole.has(device)).map(({ path, parse }) =>
+      source(`${proc}/${path}`, (bytes, tell) => parse(bytes.toString('utf8'), tell)),
+    );
+    const utmp = source(`${run}/utmp`, (bytes, tell) => tell('users', countUserSessions(bytes)));
+    this.#sources = [...texts, utmp];
   }
 
   /** Reads them all. Returns the paths that there are none of here. */
@@ -90,17 +58,6 @@ export class HostFiles {
 
   close(): void {
     for (const { file } of this.#sources) file.close();
-  }
-
-  /** Whole devices have a folder in /sys/block, partitions have none. */
-  #isWhole(device: string): boolean {
-    if (this.#wholeDevices.has(device)) return true;
-    if (this.#partitions.has(device)) return false;
-    // `!` stands for a slash: cciss/c0d0.
-    const names = namesIn(`${this.#sys}/block`).map((name) => name.replaceAll('!', '/'));
-    this.#wholeDevices = new Set(names);
-    if (!this.#wholeDevices.has(device)) this.#partitions.add(device);
-    return this.#wholeDevices.has(device);
   }
 }
 

@@ -18,6 +18,7 @@ import type { CountedGroup } from './perf-counters.js';
 import { PerfCounters } from './perf-counters.js';
 import type { CounterEvent } from './pmu-events.js';
 import { hybridTypes, resolveEvent } from './pmu-events.js';
+import { SecondsWriter } from '../pipeline/seconds-ring.js';
 import { SecondsTimer } from './seconds-timer.js';
 
 /** Interfaces, CPUs and disks of a large host have some thousand values. */
@@ -35,7 +36,7 @@ export interface HostReadersOptions {
 }
 
 export class HostReaders implements MetricSource {
-  readonly #files = new HostFiles('all');
+  readonly #files = new HostFiles();
   readonly #links = new LinkSpeeds(SPEED_ROUNDS);
   readonly #readings = new Readings({ maxSeries: MAX_SERIES });
   readonly #groupReadings = new Readings({ maxSeries: MAX_SERIES, isContinuous: true });
@@ -56,7 +57,8 @@ export class HostReaders implements MetricSource {
     this.#readFiles();
     this.#readings.take();
     this.#counters.read();
-    this.#seconds = seconds === undefined ? undefined : new SecondsTimer(seconds, note);
+    const writer = seconds && new SecondsWriter(seconds, Math.floor(context.secondsMs / 1000));
+    this.#seconds = writer && new SecondsTimer(writer, note);
   }
 
   take(context: TakeContext): readonly TakenStream[] {

@@ -5,6 +5,9 @@ import { closeSync, openSync, readSync } from 'node:fs';
 
 /** /proc/stat of 8,192 CPUs, or a thousand interfaces, is below this. */
 const MAX_BYTES = 1 << 20;
+/** The kernel gives less than a page only when the next line does not fit or there is none, and no
+ *  line is half a page long: what is shorter is all, and need not be asked for more. */
+const SURE_END_BYTES = 2048;
 
 let shared = Buffer.allocUnsafeSlow(16 << 10);
 
@@ -26,17 +29,18 @@ export class KeptFile {
     return this.#problem;
   }
 
-  /** What the file says now; undefined when it is not there or cannot be read, which is tried
+  /** What the file says now, or its first `maxBytes`; undefined when it is not there or cannot be read, which is tried
    *  again at the next call. The bytes are valid until another file is read. */
-  readBytes(): Buffer | undefined {
+  readBytes(maxBytes = MAX_BYTES): Buffer | undefined {
     try {
       this.#fd ??= openSync(this.path, 'r');
       let length = 0;
       for (;;) {
         if (length === shared.length) grow();
-        const n = readSync(this.#fd, shared, length, shared.length - length, length);
+        const room = Math.min(shared.length, maxBytes) - length;
+        const n = readSync(this.#fd, shared, length, room, length);
         length += n;
-        if (n === 0 || length === MAX_BYTES) break;
+        if (n < SURE_END_BYTES || length === maxBytes) break;
       }
       this.#problem = undefined;
       return shared.subarray(0, length);

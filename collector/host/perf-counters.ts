@@ -93,6 +93,7 @@ export class PerfCounters {
   read(): readonly CountedGroup[] {
     const counted: CountedGroup[] = [];
     for (const { scope, groups } of this.#scopes.values()) {
+      let isDead = false;
       for (const group of groups) {
         const now = readGroup(group);
         const delta = now && groupDelta(group.last, now);
@@ -100,8 +101,11 @@ export class PerfCounters {
         if (now === undefined || delta === undefined) continue;
         this.broken += delta.backwards;
         group.last = now;
+        isDead ||= scope.cgroup === '' && delta.enabledNs === 0;
         counted.push({ cpu: scope.cpu, cgroup: scope.cgroup, events: group.events, delta });
       }
+      // A CPU that went offline took its events along, and they do not come back with it.
+      if (isDead) this.#closeCpu(scope.cpu);
     }
     return counted;
   }
@@ -194,6 +198,10 @@ export class PerfCounters {
     };
     const own = leader === undefined ? [...flags, 'disabled' as const] : flags;
     return openPerfEvent({ ...attr, flags: own }, target);
+  }
+
+  #closeCpu(cpu: number): void {
+    for (const [key, { scope }] of this.#scopes) if (scope.cpu === cpu) this.#closeScope(key);
   }
 
   #closeScope(key: string): void {

@@ -1,32 +1,36 @@
-// What was read each second of the last minutes, in memory that both threads see: the front writes,
-// the back answers, nothing is sent. One column a key; a column takes memory once it is used.
+// The texts that were read each second of the last minutes, in memory that both threads see: the front
+// writes them as they are, the back parses what it is asked for, nothing is sent. Parsing each second
+// would cost several times as much as reading.
 //
-//   head (u32): rounds written | columns | bytes of names
-//   times  (i64 a slot): unix ns of the reading        spans (f64 a slot): ns since the one before
-//   values (f64): column 0: slot 0 1 2 ... | column 1: slot 0 1 2 ...      NaN: nothing to tell
-//   names  (u8): ["cpu",0,"user"]\n for each column
+//   head (i32): rounds written
+//   times (i64 a slot): unix ns of the reading       spans (f64 a slot): ns since the one before
+//   starts (f64 a slot): bytes written before it     lengths (u32 a slot and file)
+//   bytes: a ring; a second that has been overwritten is gone
 //
-// The slot that is written next may change while it is read, so the oldest two are not read.
+// What is written next may change while it is read: seconds that it could touch are not given.
 
-import type { HostStreamName } from '../../storage/model/host-streams.js';
-import type { Taken } from './readings.js';
-
-const MAX_COLUMNS = 2048;
-const MAX_NAMES_BYTES = 256 << 10;
+export const maxFiles = 8;
 const HEAD_BYTES = 16;
-const [ROUNDS, COLUMNS, NAMES_BYTES] = [0, 1, 2];
-const SPARE_SLOTS = 2;
+const ROUNDS = 0;
+/** More than the files of one second can have. */
+const MAX_RECORD_BYTES = 128 << 10;
+/** Two that may change, and the one before the oldest, from which its counters grew. */
+const SPARE_SLOTS = 3;
+const SLOT_BYTES = 8 * 3 + 4 * maxFiles;
+/** Files grow as numbers do. */
+const GROWTH = 1.2;
+const MAX_RING_BYTES = 32 << 20;
 
-export interface Column {
-  readonly stream: HostStreamName;
-  readonly keys: readonly (string | number)[];
-}
-
-/** Memory for so many seconds; undefined for none. */
-export function createSecondsMemory(seconds: number): SharedArrayBuffer | undefined {
+/** Memory for so many seconds of `recordBytes` each; undefined for none. */
+export function createSecondsMemory(
+  seconds: number,
+  recordBytes: number,
+): SharedArrayBuffer | undefined {
   if (seconds === 0) return undefined;
   const slots = seconds + SPARE_SLOTS;
-  return new SharedArrayBuffer(HEAD_BYTES + 8 * slots * (2 + MAX_COLUMNS) + MAX_NAMES_BYTES);
+  const wanted = Math.ceil(seconds * recordBytes * GROWTH) + 2 * MAX_RECORD_BYTES;
+  const ringBytes = Math.min(MAX_RING_BYTES, wanted);
+  return new SharedArrayBuffer(HEAD_BYTES + 8 + slots * SLOT_BYTES + ringBytes);
 }
 
 class SecondsMemory {
@@ -34,67 +38,77 @@ class SecondsMemory {
   readonly head: Int32Array;
   readonly times: BigInt64Array;
   readonly spans: Float64Array;
-  readonly values: Float64Array;
-  readonly names: Uint8Array;
+  readonly starts: Float64Array;
+  readonly lengths: Uint32Array;
+  readonly bytes: Uint8Array;
 
-  constructor(memory: SharedArrayBuffer) {
-    const slots = (memory.byteLength - HEAD_BYTES - MAX_NAMES_BYTES) / (8 * (2 + MAX_COLUMNS));
+  constructor(memory: SharedArrayBuffer, seconds: number) {
+    const slots = seconds + SPARE_SLOTS;
+    const at = (words: number) => HEAD_BYTES + 8 * slots * words;
     this.slots = slots;
     this.head = new Int32Array(memory, 0, HEAD_BYTES / 4);
-    this.times = new BigInt64Array(memory, HEAD_BYTES, slots);
-    this.spans = new Float64Array(memory, HEAD_BYTES + 8 * slots, slots);
-    this.values = new Float64Array(memory, HEAD_BYTES + 16 * slots, MAX_COLUMNS * slots);
-    this.names = new Uint8Array(memory, memory.byteLength - MAX_NAMES_BYTES);
+    this.times = new BigInt64Array(memory, at(0), slots);
+    this.spans = new Float64Array(memory, at(1), slots);
+    this.starts = new Float64Array(memory, at(2), slots);
+    this.lengths = new Uint32Array(memory, at(3), slots * maxFiles);
+    this.bytes = new Uint8Array(memory, HEAD_BYTES + 8 + slots * SLOT_BYTES);
   }
 }
 
-/** The front's side. */
+/** The front's side: begin, append the files of the second in their order, end. */
 export class SecondsWriter {
-  /** Values that found no column. */
+  /** Files that were too long to keep. */
   overLimit = 0;
   readonly #memory: SecondsMemory;
-  /** Id of a series -> its column. */
-  readonly #columns = new Map<number, number>();
+  #written = 0;
+  #slot = 0;
+  #file = 0;
+  #recordBytes = 0;
 
-  constructor(memory: SharedArrayBuffer) {
-    this.#memory = new SecondsMemory(memory);
+  constructor(memory: SharedArrayBuffer, seconds: number) {
+    this.#memory = new SecondsMemory(memory, seconds);
   }
 
-  write({ series, values }: Taken, { unixNs, spanNs }: { unixNs: bigint; spanNs: number }): void {
-    const memory = this.#memory;
-    const { slots, head } = memory;
-    const rounds = Atomics.load(head, ROUNDS);
-    const slot = rounds % slots;
-    memory.times[slot] = unixNs;
-    memory.spans[slot] = spanNs;
-    for (let column = 0; column < this.#columns.size; column++) {
-      memory.values[column * slots + slot] = NaN;
-    }
-    for (let i = 0; i < series.length; i++) {
-      const { id, stream, keys } = series[i]!;
-      const column = this.#columns.get(id) ?? this.#add(id, [stream, ...keys]);
-      if (column === undefined) this.overLimit++;
-      else memory.values[column * slots + slot] = values[i]!;
-    }
-    Atomics.store(head, ROUNDS, rounds + 1);
+  begin(): void {
+    const { head, slots, starts, lengths } = this.#memory;
+    this.#slot = Atomics.load(head, ROUNDS) % slots;
+    this.#file = 0;
+    this.#recordBytes = 0;
+    starts[this.#slot] = this.#written;
+    lengths.fill(0, this.#slot * maxFiles, (this.#slot + 1) * maxFiles);
   }
 
-  #add(id: number, name: readonly (string | number)[]): number | undefined {
-    const { head, names, slots, values } = this.#memory;
-    const column = this.#columns.size;
-    const bytes = Buffer.from(`${JSON.stringify(name)}\n`);
-    const at = head[NAMES_BYTES]!;
-    if (column === MAX_COLUMNS || at + bytes.length > MAX_NAMES_BYTES) return undefined;
-    names.set(bytes, at);
-    values.fill(NaN, column * slots, (column + 1) * slots);
-    this.#columns.set(id, column);
-    head[NAMES_BYTES] = at + bytes.length;
-    Atomics.store(head, COLUMNS, column + 1);
-    return column;
+  /** The next file, in parts; none when it is not there. */
+  append(parts: readonly Uint8Array[]): void {
+    const lengthBytes = parts.reduce((sum, { length }) => sum + length, 0);
+    const place = this.#slot * maxFiles + this.#file++;
+    if (this.#recordBytes + lengthBytes > MAX_RECORD_BYTES) {
+      this.overLimit++;
+      return;
+    }
+    this.#recordBytes += lengthBytes;
+    this.#memory.lengths[place] = lengthBytes;
+    for (const part of parts) this.#copy(part);
+  }
+
+  end({ unixNs, spanNs }: { readonly unixNs: bigint; readonly spanNs: number }): void {
+    const { head, times, spans } = this.#memory;
+    times[this.#slot] = unixNs;
+    spans[this.#slot] = spanNs;
+    Atomics.store(head, ROUNDS, Atomics.load(head, ROUNDS) + 1);
+  }
+
+  #copy(part: Uint8Array): void {
+    const { bytes } = this.#memory;
+    const at = this.#written % bytes.length;
+    const room = bytes.length - at;
+    bytes.set(part.length > room ? part.subarray(0, room) : part, at);
+    if (part.length > room) bytes.set(part.subarray(room), 0);
+    this.#written += part.length;
   }
 }
 
-/** One reading: its place in `valueAt`, when, and how long since the one before. */
+/** One reading: when, and how long since the one before. */
 export interface Second {
   readonly slot: number;
   readonly unixNs: bigint;
@@ -104,41 +118,39 @@ export interface Second {
 /** The back's side. */
 export class SecondsReader {
   readonly #memory: SecondsMemory;
-  #columns: readonly Column[] = [];
 
-  constructor(memory: SharedArrayBuffer) {
-    this.#memory = new SecondsMemory(memory);
-  }
-
-  /** By their number. */
-  columns(): readonly Column[] {
-    const { head, names } = this.#memory;
-    const count = Atomics.load(head, COLUMNS);
-    if (count === this.#columns.length) return this.#columns;
-    const lines = Buffer.from(names.slice(0, head[NAMES_BYTES])).toString('utf8').split('\n');
-    this.#columns = lines.slice(0, count).map((line) => {
-      const [stream, ...keys] = JSON.parse(line) as [HostStreamName, ...(string | number)[]];
-      return { stream, keys };
-    });
-    return this.#columns;
+  constructor(memory: SharedArrayBuffer, seconds: number) {
+    this.#memory = new SecondsMemory(memory, seconds);
   }
 
   /** The readings there are, the oldest first. */
   seconds(): readonly Second[] {
-    const { head, slots, times, spans } = this.#memory;
+    const { head, slots, times, spans, starts, bytes } = this.#memory;
     const rounds = Atomics.load(head, ROUNDS);
+    if (rounds === 0) return [];
+    // The newest second begins here; what is behind it by the ring's length is being overwritten.
+    const newest = starts[(rounds - 1) % slots]!;
+    const oldest = newest + 2 * MAX_RECORD_BYTES - bytes.length;
     const seconds: Second[] = [];
-    for (let round = Math.max(0, rounds - slots + SPARE_SLOTS); round < rounds; round++) {
+    for (let round = Math.max(0, rounds - slots + 2); round < rounds; round++) {
       const slot = round % slots;
+      if (starts[slot]! < oldest) continue;
       seconds.push({ slot, unixNs: times[slot]!, spanNs: spans[slot]! });
     }
     return seconds;
   }
 
-  /** undefined: nothing was told. */
-  valueAt(column: number, slot: number): number | undefined {
-    const { slots, values } = this.#memory;
-    const value = values[column * slots + slot]!;
-    return Number.isNaN(value) ? undefined : value;
+  /** A file's text by its number in the order they were appended; '' when it was not there. */
+  textAt(slot: number, file: number): string {
+    const { starts, lengths, bytes } = this.#memory;
+    const own = lengths.subarray(slot * maxFiles, slot * maxFiles + file);
+    const start = own.reduce((sum, lengthBytes) => sum + lengthBytes, starts[slot]!);
+    const lengthBytes = lengths[slot * maxFiles + file]!;
+    const at = start % bytes.length;
+    const end = at + lengthBytes;
+    const copy = Buffer.allocUnsafe(lengthBytes);
+    copy.set(bytes.subarray(at, Math.min(end, bytes.length)));
+    if (end > bytes.length) copy.set(bytes.subarray(0, end - bytes.length), bytes.length - at);
+    return copy.toString('utf8');
   }
 }

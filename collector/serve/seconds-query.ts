@@ -10,10 +10,14 @@ import type { HostStream, HostStreamName } from '../../storage/model/host-stream
 import type { AggregateRequest, EventsRequest } from '../../storage/model/query.js';
 import type { Query, SeriesAnswer, SeriesRequest } from '../../storage/model/query.js';
 import { fieldsOf } from '../../storage/series.js';
+import { WholeDevices } from '../host/whole-devices.js';
+import { hostSources } from '../pipeline/host-sources.js';
+import { Readings } from '../pipeline/readings.js';
 import type { Second, SecondsReader } from '../pipeline/seconds-ring.js';
 
 const BUCKET_NS = 10_000_000_000n;
 const SECOND_NS = 1_000_000_000n;
+const MAX_SERIES = 8192;
 
 export class SecondsQuery implements Query {
   readonly #store: Query;
@@ -52,40 +56,35 @@ export function readSeconds(reader: SecondsReader, request: SeriesRequest): Seri
   const { info: stream, name } = findStream(request.stream);
   const fields = fieldsOf(stream, request.by);
   const matches = fieldMatcher(stream, request.filter);
-  const { stepNs } = request;
-  const { fromUnixNs, toUnixNs } = request.window;
-  if (toUnixNs <= fromUnixNs) {
-    throw new OperatingError('usage', 'the window ends before it begins');
-  }
-  const seconds = reader.seconds().filter((second) => {
-    const middle = middleOf(second);
-    return middle >= fromUnixNs - (fromUnixNs % stepNs) && middle < toUnixNs;
-  });
+  const { before, seconds } = secondsOf(reader, request);
   const [first, last] = [seconds[0], seconds.at(-1)];
   if (first === undefined || last === undefined) {
     throw new OperatingError('empty-window', 'no seconds of that time are kept in memory');
   }
+  const { stepNs } = request;
   const firstStep = middleOf(first) / stepNs;
   const stepOf = (second: Second) => Number(middleOf(second) / stepNs - firstStep);
   const steps = Array.from({ length: stepOf(last) + 1 }, (_, i) => (firstStep + BigInt(i)) * stepNs);
   const coveredNs = steps.map(() => 0);
-  for (const second of seconds) coveredNs[stepOf(second)]! += second.spanNs;
-
-  const table = new KeyTable<number>(steps.length, Infinity);
   const isGauge = stream.kind === 'gauge';
-  for (const [column, { stream: of, keys }] of reader.columns().entries()) {
-    if (of !== name) continue;
-    const values = Object.fromEntries((stream.fields ?? []).map((f, i) => [f.name, keys[i]!]));
-    if (!matches(values)) continue;
-    const sums: (number | undefined)[] = [];
-    for (const second of seconds) {
-      const value = reader.valueAt(column, second.slot);
-      const step = stepOf(second);
-      if (value !== undefined) sums[step] = (isGauge ? 0 : (sums[step] ?? 0)) + value;
+  const whole = new KeyTable<number>(steps.length, Infinity);
+  const take = roundTaker(reader, name);
+  if (before !== undefined) take(before);
+  for (const second of seconds) {
+    const step = stepOf(second);
+    coveredNs[step]! += second.spanNs;
+    for (const { keys, value } of take(second)) {
+      const row = whole.row(keys);
+      whole.set(row, step, (isGauge ? 0 : (whole.get(row, step) ?? 0)) + value);
     }
-    const row = sums.length > 0 ? table.row(fields.map((field) => values[field.name]!)) : -1;
-    for (const [step, sum] of sums.entries()) {
-      if (sum !== undefined) table.set(row, step, (table.get(row, step) ?? 0) + sum);
+  }
+  const table = new KeyTable<number>(steps.length, Infinity);
+  for (const { key, values } of whole.keys) {
+    const byName = Object.fromEntries((stream.fields ?? []).map((f, i) => [f.name, key[i]!]));
+    if (!matches(byName)) continue;
+    const row = table.row(fields.map((field) => byName[field.name]!));
+    for (const [step, value] of values.entries()) {
+      if (value !== undefined) table.set(row, step, (table.get(row, step) ?? 0) + value);
     }
   }
   const gaps = { missingBuckets: coveredNs.filter((ns) => ns === 0).length, brokenBlobs: 0 };
@@ -103,6 +102,39 @@ export function readSeconds(reader: SecondsReader, request: SeriesRequest): Seri
       completeness: completenessOf({}, gaps),
     },
     counters: {},
+  };
+}
+
+/** The seconds of the window, and the one before them, from which the first one's counters grew. */
+function secondsOf(reader: SecondsReader, { window, stepNs }: SeriesRequest) {
+  const { fromUnixNs, toUnixNs } = window;
+  if (toUnixNs <= fromUnixNs) {
+    throw new OperatingError('usage', 'the window ends before it begins');
+  }
+  // The oldest is only where counters stood; so is the very first, taken as the daemon began.
+  const all = reader.seconds();
+  const isIn = (second: Second, i: number) => {
+    const middle = middleOf(second);
+    return i > 0 && middle >= fromUnixNs - (fromUnixNs % stepNs) && middle < toUnixNs;
+  };
+  return { before: all[all.findIndex(isIn) - 1], seconds: all.filter(isIn) };
+}
+
+/** What one second brought of a stream, each second after the one before. */
+function roundTaker(reader: SecondsReader, name: HostStreamName) {
+  const whole = new WholeDevices();
+  const kept = hostSources((device) => whole.has(device)).filter((s) => s.seconds !== undefined);
+  const files = kept.flatMap(({ parse, streams }, file) =>
+    streams.includes(name) ? [{ parse, file }] : [],
+  );
+  const readings = new Readings({ maxSeries: MAX_SERIES });
+  return ({ slot }: Second) => {
+    readings.begin();
+    for (const { parse, file } of files) parse(reader.textAt(slot, file), readings.tell);
+    const { series, values } = readings.take();
+    return series.flatMap(({ stream, keys }, i) =>
+      stream === name ? [{ keys, value: values[i]! }] : [],
+    );
   };
 }
 

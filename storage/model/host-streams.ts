@@ -16,7 +16,7 @@ export interface HostStream {
 }
 
 /** Cheap enough to be read each second. */
-const secondsFiles = ['stat', 'loadavg', 'meminfo', 'diskstats', 'net/dev', 'pressure'].map(
+const secondsFiles = ['stat', 'meminfo', 'diskstats', 'net/dev', 'pressure'].map(
   (name) => `/proc/${name}`,
 );
 

@@ -33,8 +33,9 @@ test('it starts the daemon and may do what sampling needs', () => {
   assert.match(unit.get('Service.SystemCallFilter')!, /@system-service bpf perf_event_open/);
 });
 
-test('it leaves off what would break V8 and kernel symbols', () => {
-  for (const setting of ['MemoryDenyWriteExecute', 'ProtectKernelLogs', 'ProtectKernelTunables']) {
+test('it leaves off what would break V8, kernel symbols and the kernel log', () => {
+  const off = ['MemoryDenyWriteExecute', 'ProtectKernelLogs', 'ProtectKernelTunables'];
+  for (const setting of [...off, 'PrivateDevices']) {
     assert.equal(unit.get(`Service.${setting}`), undefined);
   }
 });

@@ -37,7 +37,7 @@ function told(read: (tell: Tell) => void): string[] {
 test('what was added in ten recorded seconds of a host', () => {
   writeProc('test/fixtures/proc/before');
   mkdirSync(join(roots.sys, 'block', 'vda'), { recursive: true });
-  const files = new HostFiles('all', roots);
+  const files = new HostFiles(roots);
   const readings = new Readings({ maxSeries: 1000 });
   readings.begin();
   const missing = files.read(readings.tell);
@@ -89,7 +89,7 @@ test('what was added in ten recorded seconds of a host', () => {
 });
 
 test('a file that comes later is found; one that goes is missing', () => {
-  const files = new HostFiles('seconds', roots);
+  const files = new HostFiles(roots);
   assert.ok(!told((tell) => files.read(tell)).some((line) => line.startsWith('pressure irq')));
   write('proc/pressure/irq', 'full avg10=0.00 avg60=0.00 avg300=0.00 total=5\n');
   for (let i = 0; i < 30; i++) files.read(() => undefined);
@@ -98,7 +98,7 @@ test('a file that comes later is found; one that goes is missing', () => {
 });
 
 test('a partition is none of the devices, a disk that comes later is', () => {
-  const files = new HostFiles('seconds', roots);
+  const files = new HostFiles(roots);
   const disks = () =>
     told((tell) => files.read(tell))
       .filter((line) => line.startsWith('diskInFlight'))
