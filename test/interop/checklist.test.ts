@@ -63,7 +63,7 @@ before(async () => {
   if (skip !== false) return;
   const tree = new ProcTree(folder);
   const roots = { proc: join(folder, 'proc'), sys: join(folder, 'sys'), run: '/run' };
-  const host = new HostFiles('all', roots);
+  const host = new HostFiles(roots);
   const links = new LinkSpeeds(1, roots);
   const readings = new Readings({ maxSeries: 8192 });
   const take = (): Taken => {
