@@ -12,7 +12,8 @@ export const ruleKind = {
   signal: 8,
   stop: 9,
   fp: 10,
-  bad: 11,
+  rspIndex: 11,
+  bad: 12,
 } as const;
 
 export const rbpRule = { same: 0, cfa: 1, rbp: 2, lost: 3 } as const;
@@ -83,6 +84,7 @@ export function ruleText(rule: Rule): string {
     case ruleKind.signal: return 'signal frame';
     case ruleKind.stop: return 'outermost frame';
     case ruleKind.fp: return 'frame pointer';
+    case ruleKind.rspIndex: return `CFA *(rsp${signed(offset)}+${register}*8)+8${saved}`;
     default: return 'cannot be expressed';
   }
 }

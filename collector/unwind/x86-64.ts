@@ -95,7 +95,11 @@ function savedRbp(state: CfiState, section: Uint8Array): SavedRbp | undefined {
 /** DW_OP_breg7 8, breg16 0, lit15, and, litN, ge, lit3, shl, plus: rsp
  *  + 8 + ((rip & 15) >= N) * 8. */
 const pltExpression = [0x77, 0x08, 0x80, 0x00, 0x3f, 0x1a, -1, 0x2a, 0x33, 0x24, 0x22];
+/** DW_OP_breg7 offset, bregN 0, lit8, mul, plus, deref, plus_uconst 8: OpenSSL's Montgomery
+ *  multiplication, whose frame has as many words as its numbers. */
+const indexed = [0x00, 0x38, 0x1e, 0x22, 0x06, 0x23, 0x08];
 const literal0 = 0x30;
+const opBaseRegister = 0x70;
 const opDeref = 0x06;
 const opPlusConstant = 0x23;
 
@@ -109,8 +113,14 @@ function expressionRule(
   }
   const base = readBase(section, at, length);
   if (base?.register !== rspRegister && base?.register !== rbpRegister) return undefined;
+  const restAt = at + length - base.rest;
+  const index = section[restAt]! - opBaseRegister;
+  const isIndexed = indexed.every((byte, i) => byte === section[restAt + 1 + i]);
+  if (isIndexed && base.rest === indexed.length + 1 && base.register === rspRegister) {
+    return encode(ruleKind.rspIndex, base.offset, index, saved);
+  }
   const reader = new DwarfReader(section, 0);
-  reader.seek(at + length - base.rest, at + length);
+  reader.seek(restAt, at + length);
   if (reader.u8() !== opDeref) return undefined;
   const added =
     reader.at === reader.limit ? 0 : reader.u8() === opPlusConstant ? reader.uleb() : -1;
@@ -119,7 +129,6 @@ function expressionRule(
   return encode(kind, base.offset, added, saved);
 }
 
-const opBaseRegister = 0x70;
 
 /** DW_OP_breg0 to 15 with its offset, at the start of an expression; `rest` bytes follow. */
 function readBase(

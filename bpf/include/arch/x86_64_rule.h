@@ -23,6 +23,7 @@ enum fk_rule_kind {
 	FK_RULE_SIGNAL,		/* rsp points at the ucontext that holds all registers */
 	FK_RULE_STOP,		/* the outermost frame */
 	FK_RULE_FP,		/* CFA = rbp + 16, the caller's rbp at rbp: code that writes rsp freely but keeps rbp */
+	FK_RULE_RSP_INDEX,	/* CFA = *(rsp + offset + register small * 8) + 8; registers as above */
 	FK_RULE_BAD,		/* there is information that does not fit here or is broken */
 	FK_RULE_MAX,
 };

@@ -147,8 +147,8 @@ static __always_inline int find_cfa(struct unwind_state *state, __u32 rule, __u6
 		return FK_END_BAD_RULE;
 	if (kind == FK_RULE_RA_REGISTER && !(state->flags & UNWIND_LEAF))
 		return FK_END_BAD_RULE;
-	if (kind == FK_RULE_REGISTER && !(state->flags & UNWIND_LEAF) &&
-	    !(SCRATCH_REGISTERS >> small & 1))
+	if ((kind == FK_RULE_REGISTER || kind == FK_RULE_RSP_INDEX) &&
+	    !(state->flags & UNWIND_LEAF) && !(SCRATCH_REGISTERS >> small & 1))
 		return FK_END_BAD_RULE;
 	switch (kind) {
 	case FK_RULE_RSP:
@@ -165,7 +165,15 @@ static __always_inline int find_cfa(struct unwind_state *state, __u32 rule, __u6
 		*cfa += small * sizeof(__u64);
 		return 0;
 	case FK_RULE_REGISTER:
-		*cfa = leaf_register(&state->registers, small) + offset;
+	case FK_RULE_RSP_INDEX:
+		*cfa = leaf_register(&state->registers, small);
+		if (kind == FK_RULE_REGISTER) {
+			*cfa += offset;
+			return 0;
+		}
+		if (read_user_word(state, cfa, state->sp + offset + *cfa * sizeof(__u64)))
+			return FK_END_READ_FAULT;
+		*cfa += sizeof(__u64);
 		return 0;
 	case FK_RULE_RA_REGISTER:
 		*cfa = state->sp + offset;

@@ -120,6 +120,11 @@ function cfaText({ kind, offset, small }: Rule): string {
       return `DW_OP_breg7 (rsp): ${offset}; DW_OP_deref${added}`;
     case ruleKind.rbpDeref:
       return `DW_OP_breg6 (rbp): ${offset}; DW_OP_deref${added}`;
+    case ruleKind.rspIndex:
+      return (
+        `DW_OP_breg7 (rsp): ${offset}; DW_OP_breg${small} (${registers[small]}): 0; DW_OP_lit8; ` +
+        'DW_OP_mul; DW_OP_plus; DW_OP_deref; DW_OP_plus_uconst: 8'
+      );
     case ruleKind.plt:
       return (
         'DW_OP_breg7 (rsp): 8; DW_OP_breg16 (rip): 0; DW_OP_lit15; DW_OP_and; ' +

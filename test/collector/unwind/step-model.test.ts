@@ -81,6 +81,11 @@ const steps: readonly {
     to: { pc: 0x1777, rsp: 0x7000, rbp: 1 },
   },
   {
+    rule: { kind: ruleKind.rspIndex, offset: 8, small: rdi },
+    from: { [rsp]: 0x6fe8, [rdi]: 2, [rbp]: 1 },
+    to: { pc: 0x5000, rsp: 0x7028, rbp: 1 },
+  },
+  {
     rule: { kind: ruleKind.plt, small: 4 },
     from: { [rsp]: 0x7000, [rbp]: 1 },
     to: { pc: 0x1111, rsp: 0x7010, rbp: 1 },

@@ -89,6 +89,9 @@ export function step(
     case ruleKind.register:
       cfa = at(rule.small) + rule.offset;
       break;
+    case ruleKind.rspIndex:
+      cfa = load(at(rsp) + rule.offset + at(rule.small) * 8) + 8;
+      break;
     case ruleKind.plt:
       cfa = at(rsp) + 8 + (key % 16 >= rule.small ? 8 : 0);
       break;
