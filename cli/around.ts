@@ -9,17 +9,12 @@ import { quantileOf } from '../storage/model/histogram.js';
 import type { DiffRow } from '../storage/model/diff.js';
 import { diffOf } from '../storage/model/diff.js';
 import type { Profile } from '../storage/model/profile.js';
-import type {
-  AggregateAnswer,
-  Filter,
-  Query,
-  SeriesAnswer,
-  Window,
-} from '../storage/model/query.js';
+import type { AggregateAnswer, Filter, Query, Window } from '../storage/model/query.js';
 import { groupDigits } from '../exporters/formats/text.js';
 import type { Condition } from './condition.js';
 import { holds } from './condition.js';
-import { signals } from './latency/signals.js';
+import { askForSignal, signals } from './latency/signals.js';
+import type { HistogramAnswer } from './latency/signals.js';
 import { formatDelay } from './latency/text.js';
 import { renderTable } from './render-table.js';
 import type { Column } from './render-table.js';
@@ -64,7 +59,8 @@ export async function askAround(
   asked: { readonly window: Window; readonly filter: Filter; readonly stream: string },
 ): Promise<AroundAnswer> {
   const { window, filter, stream } = asked;
-  const series = await namingWindow(window, query.series(seriesRequest(condition, window)));
+  const found = askForSignal(query, signals[condition.signal], seriesRequest(condition, window));
+  const series = await namingWindow(window, found);
   const sides = sidesOf(series, condition);
   requireBoth(sides, condition, window);
   const [held, rest] = [
@@ -75,21 +71,17 @@ export async function askAround(
 }
 
 function seriesRequest({ signal, device, filter }: Condition, window: Window) {
-  const { stream, apart } = signals[signal];
+  const { apart } = signals[signal];
   return {
     window,
     stepNs: bucketNs,
-    stream,
     by: apart === undefined ? [] : [apart.field],
     filter: { ...filter, ...(device !== undefined && { device: [device] }) },
   };
 }
 
 /** Of block I/O the device phase counts: what the device took, not the queue before it. */
-export function sidesOf(series: SeriesAnswer, condition: Condition): Sides {
-  if (series.kind !== 'histogram') {
-    throw new OperatingError('usage', `${series.stream.name} is no stream of latencies`);
-  }
+export function sidesOf(series: HistogramAnswer, condition: Condition): Sides {
   const { apart } = signals[condition.signal];
   const steps = series.keys.find(({ key }) => apart === undefined || key[0] === apart.around);
   const [held, rest]: [Window[], Window[]] = [[], []];

@@ -2,7 +2,7 @@
 // of their tools, of now or of any moment that is kept; what looks wrong is marked.
 // Source: Brendan Gregg, "Linux Performance Analysis in 60,000 Milliseconds", Netflix, 2015.
 
-import { Command, Option } from 'commander';
+import { Command } from 'commander';
 import { OperatingError } from '../storage/model/errors.js';
 import type { Filter, Query, Window } from '../storage/model/query.js';
 import { mpstatView, uptimeView, vmstatView } from './checklist/cpu-views.js';
@@ -26,7 +26,7 @@ import type { WindowText } from './window.js';
 
 interface ChecklistOptions extends GlobalOptions, FilterOptions, WindowText, WatchOptions {
   readonly at?: string;
-  readonly only?: readonly string[];
+  readonly only?: string;
 }
 
 /** In the order in which they are looked at. */
@@ -51,9 +51,7 @@ export function checklistCommand(): Command {
       'the first look at a host: uptime, dmesg, vmstat, mpstat and six more, of any moment',
     )
     .option('--at <time>', 'the 10 s that hold this moment (default: the last 10 s)')
-    .addOption(
-      new Option('--only <tools...>', 'only these views: uptime dmesg vmstat mpstat pidstat ...'),
-    );
+    .option('--only <tools>', 'only these views, like vmstat,iostat');
   addWindowOptions(command, 'the last 10 s', 'now');
   addSeriesFilter(command);
   addDeviceFilter(command);
@@ -67,7 +65,7 @@ Examples:
   flamekeeper checklist                        what uptime, vmstat, iostat ... show now
   flamekeeper checklist --at 14:05             what they would have shown then
   flamekeeper checklist --from 14:05 --to 14:06   rates over a minute
-  flamekeeper checklist --only iostat top --watch
+  flamekeeper checklist --only iostat,top --watch
   flamekeeper checklist --device nvme0n1 --json`,
     );
 }
@@ -96,11 +94,17 @@ function chosenViews({ only }: ChecklistOptions): (facts: HostFacts) => View[] {
   return (facts) => {
     const all = views.map((view) => view(facts));
     if (only === undefined) return all;
-    const named = (view: View) => only.some((name) => view.tool.startsWith(name));
-    const unknown = only.find((name) => !all.some((view) => view.tool.startsWith(name)));
+    const names = only.split(',');
+    const isOf = (view: View, name: string) => view.tool.split(' ')[0] === name;
+    const named = (view: View) => names.some((name) => isOf(view, name));
+    const unknown = names.find((name) => !all.some((view) => isOf(view, name)));
     if (unknown === undefined) return all.filter(named);
-    const tools = all.map(({ tool }) => tool).join(', ');
-    throw new OperatingError('usage', `--only ${unknown} is no view`, `Views are: ${tools}.`);
+    const tools = new Set(all.map(({ tool }) => tool.split(' ')[0]));
+    throw new OperatingError(
+      'usage',
+      `--only ${unknown} is no view`,
+      `Views are: ${[...tools].join(', ')}.`,
+    );
   };
 }
 

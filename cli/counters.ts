@@ -4,6 +4,7 @@
 import { Command } from 'commander';
 import { sparkline } from '../exporters/formats/bars.js';
 import { groupDigits } from '../exporters/formats/text.js';
+import { parseDurationMs } from '../config/units.js';
 import { OperatingError } from '../storage/model/errors.js';
 import type { Window } from '../storage/model/query.js';
 import { askForCounters } from './counters/ask.js';
@@ -32,6 +33,7 @@ import type { WindowText } from './window.js';
 
 interface CountersOptions extends GlobalOptions, FilterOptions, WindowText, WatchOptions {
   readonly perCpu?: boolean;
+  readonly step?: string;
 }
 
 const bucketNs = 10_000_000_000n;
@@ -42,7 +44,11 @@ export function countersCommand(): Command {
   const command = new Command('counters')
     .description('rates of perf events, or of any stream of docs/streams.md')
     .argument('[events...]', 'perf events by name, or streams like host.net.bytes')
-    .option('--per-cpu', 'perf events of each CPU');
+    .option('--per-cpu', 'perf events of each CPU')
+    .option(
+      '--step <duration>',
+      'length of a step; below 10s: streams from /proc, of the last 15 minutes, while the daemon runs',
+    );
   addWindowOptions(command, defaultFrom, defaultTo);
   addMetricFilter(command);
   addWatchOption(command);
@@ -55,6 +61,7 @@ Examples:
   flamekeeper counters                             all perf events that are counted, IPC, misses
   flamekeeper counters context-switches --per-cpu
   flamekeeper counters host.net.bytes --device eth0 --from -1h
+  flamekeeper counters host.disk.bytes --from -1m --step 1s
   flamekeeper counters --cgroup /system.slice/x.service --watch`,
     );
 }
@@ -69,7 +76,7 @@ async function counters(events: readonly string[], options: CountersOptions): Pr
     const window = resolveWindow(options, Date.now());
     const request = {
       window,
-      stepNs: stepOf(window),
+      stepNs: options.step === undefined ? stepOf(window) : parseStep(options.step),
       filter,
       byCpu: options.perCpu === true,
       events,
@@ -88,6 +95,17 @@ async function counters(events: readonly string[], options: CountersOptions): Pr
 function stepOf({ fromUnixNs, toUnixNs }: Window): bigint {
   const wanted = (toUnixNs - fromUnixNs) / bucketNs + 2n;
   return ((wanted + sparkSteps - 1n) / sparkSteps) * bucketNs;
+}
+
+/** **Errors**: `usage`. */
+function parseStep(text: string): bigint {
+  const ms = parseDurationMs(text);
+  if (ms !== undefined && ms >= 1000 && ms % 1000 === 0) return BigInt(ms) * 1_000_000n;
+  throw new OperatingError(
+    'usage',
+    `--step ${text} is no step`,
+    'Steps are whole seconds below 10s, like 1s, or multiples of 10s, like 1m.',
+  );
 }
 
 /** Lines for people, without line ends. */

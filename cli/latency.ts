@@ -8,12 +8,12 @@ import { groupDigits } from '../exporters/formats/text.js';
 import { OperatingError } from '../storage/model/errors.js';
 import { mergeHistograms, quantileOf } from '../storage/model/histogram.js';
 import type { Histogram } from '../storage/model/histogram.js';
-import type { Filter, Query, SeriesAnswer, SeriesRequest, Window } from '../storage/model/query.js';
+import type { Filter, Query, SeriesRequest, Window } from '../storage/model/query.js';
 import { addMetricFilter, describeFilter, filterOf } from './filter.js';
 import type { FilterOptions } from './filter.js';
 import { besideLines, checkLines, wholeStepNs } from './latency/beside.js';
-import { signalOf } from './latency/signals.js';
-import type { Signal } from './latency/signals.js';
+import { askForSignal, signalOf } from './latency/signals.js';
+import type { HistogramAnswer, Signal } from './latency/signals.js';
 import { formatDelay, heatAxes, latencyLines } from './latency/text.js';
 import { writeFileWhole, writeStderr } from './output.js';
 import { withProgress } from './progress.js';
@@ -28,11 +28,9 @@ import type { WindowText } from './window.js';
 interface LatencyOptions extends GlobalOptions, FilterOptions, WindowText, WatchOptions {
   readonly heatmap?: boolean;
   readonly output?: string;
-  readonly by?: readonly string[];
+  readonly by?: string;
   readonly limit: string;
 }
-
-type HistogramAnswer = Extract<SeriesAnswer, { kind: 'histogram' }>;
 
 /** An answer and what it is rendered from. */
 interface LatencyAnswer {
@@ -58,7 +56,7 @@ export function latencyCommand(): Command {
     .argument('<signal>', 'runq or block')
     .option('--heatmap', 'draw time and latency, too')
     .option('-o, --output <file>', 'write heat maps to a file: .svg, or .html with everything')
-    .option('--by <fields...>', 'a table by these, like comm, cgroup, device, operation')
+    .option('--by <fields>', 'a table by these, like process, cgroup or device,operation')
     .option('-n, --limit <rows>', 'rows of the table at most', '20');
   addWindowOptions(command, defaultFrom, defaultTo);
   addMetricFilter(command);
@@ -142,11 +140,11 @@ async function askFor(query: Query, asked: Asked): Promise<LatencyAnswer> {
   const { signal, filter, options, limit } = asked;
   const window = resolveWindow(options, Date.now());
   const apart = signal.apart === undefined ? [] : [signal.apart.field];
-  const request = { window, filter, stream: signal.stream };
+  const request = { window, filter };
+  const by = [...apart, ...(options.by === undefined ? [] : parseFields(options.by))];
   const steps = { ...request, stepNs: stepOf(window), by: apart };
-  const series = await namingWindow(window, histogramsOf(query, steps));
-  const rows =
-    options.by === undefined ? [] : await rowsBy(query, request, [...apart, ...options.by]);
+  const series = await namingWindow(window, askForSignal(query, signal, steps));
+  const rows = options.by === undefined ? [] : await rowsBy(query, signal, { ...request, by });
   const filterText = describeFilter(options);
   const lines = [
     ...coverageLines(signal.counted, series.coverage),
@@ -164,7 +162,7 @@ async function askFor(query: Query, asked: Asked): Promise<LatencyAnswer> {
     stepStarts: series.steps,
     coveredNs: series.coveredNs,
     lines,
-    ...(options.by !== undefined && { table: tableOf([...apart, ...options.by], rows, limit) }),
+    ...(options.by !== undefined && { table: tableOf(by, rows, limit) }),
   };
   return { series, report, rows: rows.slice(0, limit) };
 }
@@ -174,19 +172,19 @@ function stepOf({ fromUnixNs, toUnixNs }: Window): bigint {
   return ((buckets + maxSteps - 1n) / maxSteps) * bucketNs;
 }
 
-async function histogramsOf(query: Query, request: SeriesRequest): Promise<HistogramAnswer> {
-  const answer = await query.series(request);
-  if (answer.kind === 'histogram') return answer;
-  throw new OperatingError('usage', `${request.stream} is no stream of latencies`);
+/** `process` stands for what tells processes apart for people. */
+function parseFields(text: string): string[] {
+  return text.split(',').flatMap((field) => (field === 'process' ? ['comm', 'pid'] : [field]));
 }
 
 /** The key that waited most in all first. */
 async function rowsBy(
   query: Query,
-  request: Pick<SeriesRequest, 'window' | 'filter' | 'stream'>,
-  by: readonly string[],
+  signal: Signal,
+  request: Pick<SeriesRequest, 'window' | 'filter' | 'by'>,
 ): Promise<KeyRow[]> {
-  const answer = await histogramsOf(query, { ...request, stepNs: wholeStepNs(request.window), by });
+  const stepNs = wholeStepNs(request.window);
+  const answer = await askForSignal(query, signal, { ...request, stepNs });
   return answer.keys
     .map(({ key, values }) => ({
       key,

@@ -63,7 +63,9 @@ async function culpritLines(query: Query, window: Window): Promise<string[]> {
   const sums = await sumsOf(query, { window, stream: 'runq_culprit', by });
   if (sums.length === 0) return [];
   const names = sums.slice(0, shownKeys).map(({ key: [comm, pid, cgroup], sum }) => {
-    return `${comm} (pid ${pid}, ${cgroup || 'cgroup unknown'}) ${formatDelay(sum)}`;
+    const who =
+      comm === '(other)' ? 'others' : `${comm} (pid ${pid}, ${cgroup || 'cgroup unknown'})`;
+    return `${who} ${formatDelay(sum)}`;
   });
   return [`had the CPU during long waits: ${names.join('; ')}`];
 }

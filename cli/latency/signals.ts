@@ -1,6 +1,8 @@
 // The two latencies that can be asked for: their streams, and what their parts are called.
 
 import { OperatingError } from '../../storage/model/errors.js';
+import type { Query, SeriesAnswer, SeriesRequest } from '../../storage/model/query.js';
+import { unlessAbsent } from '../absent.js';
 
 export interface Signal {
   readonly name: 'runq' | 'block';
@@ -41,4 +43,21 @@ export const signals: Readonly<Record<Signal['name'], Signal>> = {
 export function signalOf(name: string): Signal {
   if (name === 'runq' || name === 'block') return signals[name];
   throw new OperatingError('usage', `there is no latency ${name}`, 'Latencies are: runq, block.');
+}
+
+export type HistogramAnswer = Extract<SeriesAnswer, { kind: 'histogram' }>;
+
+/** **Errors**: `empty-window` where nothing was measured at all; what the query rejects with. */
+export async function askForSignal(
+  query: Query,
+  { name, stream }: Signal,
+  request: Omit<SeriesRequest, 'stream'>,
+): Promise<HistogramAnswer> {
+  const answer = await unlessAbsent(query.series({ ...request, stream }));
+  if (answer?.kind === 'histogram') return answer;
+  throw new OperatingError(
+    'empty-window',
+    `the store holds no ${name} latencies of that time`,
+    'Widen --from and --to; `flamekeeper status` prints what is stored, `doctor` what can be measured.',
+  );
 }

@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { aroundLines, differenceOf, scaledRest, sidesOf } from '../../cli/around.js';
 import { parseCondition } from '../../cli/condition.js';
 import { completenessOf } from '../../storage/model/completeness.js';
-import type { SeriesAnswer } from '../../storage/model/query.js';
+import type { HistogramAnswer } from '../../cli/latency/signals.js';
 import { buildProfile, nativeFunction, seriesOf } from '../support/profiles.js';
 import { bucketNs, histogramOf, block, runq } from './signals-store.js';
 
@@ -21,7 +21,7 @@ const coverage = {
   completeness: completenessOf({}, { missingBuckets: 1, brokenBlobs: 0 }),
 };
 
-function answerOf(delaysMs: readonly (number | 'gap' | 'none')[]): SeriesAnswer {
+function answerOf(delaysMs: readonly (number | 'gap' | 'none')[]): HistogramAnswer {
   return {
     kind: 'histogram',
     stream: runq,
@@ -83,7 +83,7 @@ test('of block I/O the device phase counts', () => {
       { key: ['queue'], values: one.keys[0]!.values },
       { key: ['device'], values: two.keys[0]!.values },
     ],
-  } as SeriesAnswer;
+  } as HistogramAnswer;
   assert.deepEqual(windowsOf(sidesOf(answer, parseCondition('block p50 > 20ms')).held), [[1, 2]]);
 });
 

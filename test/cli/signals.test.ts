@@ -32,7 +32,7 @@ function checkGolden(name: string, text: string): void {
 }
 
 test('latency: quantiles with their slots, bars, a heat map, what stands beside', () => {
-  const runq = run('latency', 'runq', '--heatmap', '--by', 'comm', 'cgroup', ...window);
+  const runq = run('latency', 'runq', '--heatmap', '--by', 'comm,cgroup', ...window);
   assert.equal(runq.status, 0, runq.stderr);
   checkGolden('latency-runq.txt', runq.stdout);
   checkGolden('latency-block.txt', run('latency', 'block', ...window).stdout);
