@@ -10,7 +10,13 @@ import { operatingErrors } from '../../storage/model/errors.js';
 import { streamsPage } from '../../storage/model/host-streams.js';
 import { wordsOf } from '../support/words.js';
 
-const documents = ['README.md', 'docs/errors.md', 'docs/requirements.md', 'docs/checklist.md', 'CHANGELOG.md'];
+const documents = [
+  'README.md',
+  'docs/errors.md',
+  'docs/requirements.md',
+  'docs/checklist.md',
+  'CHANGELOG.md',
+];
 
 test('docs/errors.md has one paragraph for each code, in the order of the table', () => {
   const text = readFileSync('docs/errors.md', 'utf8');
