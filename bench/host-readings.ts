@@ -76,6 +76,7 @@ for (let flush = 0; flush < (options.minutes * 60_000) / FLUSH_MS; flush++) {
   const context: TakeContext = {
     naming,
     samples: [samples],
+    isLast: true,
     span: { startUnixNs: nowNs - BigInt(FLUSH_MS) * 1_000_000n, endUnixNs: nowNs },
   };
   const takeUs = cpuUs();

@@ -226,7 +226,7 @@ export class Front {
       samples.push(normalized.rows);
     }
     const events = this.#takeEvents(streams, flipKtimeNs);
-    const metrics = this.#metrics.take(streams, { naming: this.#naming, samples, span });
+    const metrics = this.#metrics.take(streams, { naming: this.#naming, samples, span, isLast });
     for (const files of this.#unwind) files.sweep();
     const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 

@@ -1,9 +1,14 @@
-// All that is read from the host at each flush: files of /proc and /sys, cgroups, perf counters, the
+// All that is read from the host once a bucket: files of /proc and /sys, cgroups, perf counters, the
 // busiest processes, the kernel's log; and each second what is cheap. (front)
+//
+//   buckets   |         10 s         |
+//   flushes   |   |   |   |   |   |  |   however many: the last one of a bucket reads, those before it
+//                                        only say that their time is covered
 
 import type { Config } from '../../config/load.js';
 import type { HostStreamName } from '../../storage/model/host-streams.js';
 import { hostStreams } from '../../storage/model/host-streams.js';
+import type { SampleRows } from '../messages.js';
 import type { CgroupMount } from '../process/cgroup-parse.js';
 import { cgroupHierarchies } from '../process/cgroups.js';
 import { Readings } from '../pipeline/readings.js';
@@ -23,6 +28,7 @@ import { SecondsTimer } from './seconds-timer.js';
 
 /** Interfaces, CPUs and disks of a large host have some thousand values. */
 const MAX_SERIES = 8192;
+const BUCKET_NS = 10_000_000_000n;
 /** Links are asked for their speed once a minute. */
 const SPEED_ROUNDS = 6;
 const MILLIONTHS = 1e6;
@@ -45,6 +51,10 @@ export class HostReaders implements MetricSource {
   readonly #processes: BusyProcesses;
   readonly #kernelLog: KernelLog | undefined;
   readonly #seconds: SecondsTimer | undefined;
+  /** Streams that were read at the last bucket's end. */
+  #covered: readonly TakenStream[];
+  /** Of the flushes of this bucket. */
+  #samples: SampleRows[] = [];
 
   constructor({ config, seconds, note }: HostReadersOptions) {
     const { context, counters, limits } = config;
@@ -55,23 +65,33 @@ export class HostReaders implements MetricSource {
     this.#kernelLog = openKernelLog(context.kernelLevel, note);
     // Where everything stands now.
     this.#readFiles();
-    this.#readings.take();
-    this.#counters.read();
+    const stand = [...streamsOf(this.#readings.take()), ...perfStreams(this.#counters.read())];
+    this.#covered = stand.map(withoutRows);
     const writer = seconds && new SecondsWriter(seconds, Math.floor(context.secondsMs / 1000));
     this.#seconds = writer && new SecondsTimer(writer, note);
   }
 
   take(context: TakeContext): readonly TakenStream[] {
+    const { span, isLast } = context;
+    this.#samples.push(...context.samples);
+    const endsBucket = span.endUnixNs / BUCKET_NS > span.startUnixNs / BUCKET_NS;
+    if (!endsBucket && !isLast) return this.#covered;
+    const samples = this.#samples;
+    this.#samples = [];
     this.#readFiles();
     this.#readings.tell('tasks', context.naming.processCount, 'processes');
     this.#groupReadings.begin();
-    this.#groups.read(context.samples, this.#groupReadings.tell);
+    this.#groups.read(samples, this.#groupReadings.tell);
     this.#counters.follow(onlineCpus());
-    return [
+    const metrics = [
       ...streamsOf(this.#readings.take()),
       ...streamsOf(this.#groupReadings.take()),
       ...perfStreams(this.#counters.read()),
-      this.#processes.take(context),
+    ];
+    this.#covered = metrics.map(withoutRows);
+    return [
+      ...metrics,
+      this.#processes.take({ ...context, samples }),
       ...(this.#kernelLog === undefined ? [] : [this.#kernelLog.take(context)]),
     ];
   }
@@ -124,6 +144,11 @@ function openKernelLog(maxLevel: number, note: (text: string) => void): KernelLo
   if (typeof log !== 'string') return log;
   note(`the kernel's log cannot be read: ${log}`);
   return undefined;
+}
+
+function withoutRows({ info }: TakenStream): TakenStream {
+  const kind = info.kind === 'gauge' ? 'gauge' : 'counter';
+  return { info, counters: {}, columns: { kind, keys: [], values: new Float64Array() } };
 }
 
 interface Rows {

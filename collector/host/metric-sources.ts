@@ -18,6 +18,8 @@ export interface TakeContext {
   /** Of this flush: who was busy. */
   readonly samples: readonly SampleRows[];
   readonly span: FlushSpan;
+  /** The daemon stops: nothing comes after. */
+  readonly isLast: boolean;
 }
 
 /** One stream of a flush. Event times are relative to the flush's start. */

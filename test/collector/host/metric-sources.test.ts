@@ -74,7 +74,7 @@ const gauges: TakenStream = {
 function takeInto(sources: MetricSources): DrainedFlush {
   const streams: DrainedFlush['streams'][number][] = [];
   const naming = {} as HostNaming;
-  const { rows, events } = sources.take(streams, { naming, samples: [], span });
+  const { rows, events } = sources.take(streams, { naming, samples: [], isLast: false, span });
   return { streams, metrics: rows, events, span } as unknown as DrainedFlush;
 }
 
