@@ -67,6 +67,17 @@ export const FkRecordTag = {
 } as const;
 export type FkRecordTag = (typeof FkRecordTag)[keyof typeof FkRecordTag];
 
+/** enum fk_runtime */
+export const FkRuntime = {
+  FK_RUNTIME_NONE: 0,
+  FK_RUNTIME_MAX: 1,
+} as const;
+export type FkRuntime = (typeof FkRuntime)[keyof typeof FkRuntime];
+/** Index: value of enum fk_runtime. */
+export const FK_RUNTIME_NAMES = [
+  'none',
+] as const;
+
 /** enum fk_slot */
 export const FkSlot = {
   FK_OCTAVE_SLOTS: 8,

@@ -14,7 +14,7 @@
 
 /* Of a maple node; and more than a vm_area_struct. */
 #define VMA_SCRATCH_BYTES 256
-/* What max_map_count allows takes 7, and 2 * log2(65530). */
+/* What a max_map_count of 262144 takes where all nodes are half empty, and 2 * log2 of it. */
 #define MAPLE_LEVELS 8
 #define RB_LEVELS 40
 

@@ -39,6 +39,7 @@ union sampler_wire {
 	enum fk_frame_kind frame_kind;
 	enum fk_file_state file_state;
 	enum fk_fileless fileless;
+	enum fk_runtime runtime;
 	struct fk_file_request request;
 	struct fk_code_heaps code_heaps;
 } *fk_sampler_wire;

@@ -80,6 +80,7 @@ test('a known program: accounts, shares, stacks, identity', { skip: skipWithoutB
   }
   const whole = ['spin', 'shared_leaf', 'right_70', 'share_70', 'round_of_work', 'main'];
   assert.ok(own.some((s) => chainOf(s).join() === whole.join()), 'leaf first, no frame left out');
+  assert.ok(!own.some((s) => s.user?.end === FkStackEnd.FK_END_COMPLETE), 'without a table none is called complete');
 });
 
 test('stacks are kept under the hash of their content', { skip: skipWithoutBpf }, async () => {

@@ -47,6 +47,24 @@ for (const way of ['fixed', 'dlopen']) {
   });
 }
 
+test('mappings that come and go beside', { skip: skipWithoutBpf }, async () => {
+  const program = buildFixture('known-shapes.c', ...withoutFramePointers);
+  const nameOf = functionFinder(program);
+  const unwinding = new Unwinding();
+  try {
+    await withChild(program, ['mmap'], async (child) => {
+      await sleep(warmUpMs);
+      const samples = await unwinding.sample(child.pid!, 2000);
+      const ofMain = samples.filter(({ key }) => key.tid === child.pid);
+      assertVerdicts(verdicts(ofMain, (sample) => chainOf(sample, nameOf), recursion));
+      const ofOther = samples.filter(({ key }) => key.tid !== child.pid);
+      assertVerdicts(verdicts(ofOther, (sample) => chainOf(sample, nameOf), '(map_always )?'));
+    });
+  } finally {
+    unwinding.close();
+  }
+});
+
 test('tables that are taken away while they are in use', { skip: skipWithoutBpf }, async () => {
   const program = buildFixture('known-shapes.c', ...withoutFramePointers);
   const nameOf = functionFinder(program);
