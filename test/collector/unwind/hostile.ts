@@ -8,7 +8,9 @@ import { readElf, readerOf } from '../../../elf/elf-file.js';
 
 const maxBytes = 4 << 20;
 const interesting = [0, 1, 0x7f, 0x80, 0xff];
-const looked = /^\.(eh_frame|eh_frame_hdr|gopclntab|data\.rel\.ro\.gopclntab|go\.module|plt.*)$/;
+const looked =
+  /^\.(eh_frame|eh_frame_hdr|gopclntab|data\.rel\.ro\.gopclntab|go\.module|plt.*|symtab|strtab)$/;
+const sectionHeaderBytes = 64;
 
 /** Gives how long one build took, CPU ms, and fails when a table breaks its limits. */
 export function hostileFiles(
@@ -18,8 +20,10 @@ export function hostileFiles(
   const original = readFileSync(path);
   const file = readElf(readerOf(original));
   if ('reason' in file) throw new Error(`${path}: ${file.reason}`);
+  const sectionHeaders = Number(original.readBigUInt64LE(40));
   const spans = [
     { offset: 0, sizeBytes: Math.min(1024, original.length) },
+    { offset: sectionHeaders, sizeBytes: file.sections.length * sectionHeaderBytes },
     ...file.sections.filter((s) => looked.test(s.name) && s.sizeBytes > 0),
   ];
   const edit = fc.constantFrom(...spans).chain(({ offset, sizeBytes }) =>
