@@ -16,6 +16,8 @@ const benches = [
   'accounting',
   'kill',
   'unwind-cost',
+  'unwind-truth',
+  'unwind-churn',
   'overhead',
   'daemon',
   'checklist',

@@ -13,7 +13,7 @@ import type { Profile } from '../storage/model/profile.js';
 import type { TestDaemon } from '../test/support/daemon.js';
 import { isOfShape, shapeProblem, type Shape } from './known-shape.js';
 import { ended, memoryMb, startDaemon, startProgram } from './observe.js';
-import { atEnd, printFigure, printNote, printTitle, readOptions } from './support.js';
+import { atEnd, printFigure, printNote, printTitle, readOptions, round } from './support.js';
 
 const frequencyHz = 199;
 const warmupSeconds = 10;
@@ -70,17 +70,24 @@ const daemon = await startDaemon(['--frequency', String(frequencyHz)]);
 linkSync(driver, `${driver}.0.0`);
 linkSync(library, `${library}-warm.0`);
 await churn(driver, `${library}-warm`, { seconds: warmupSeconds, slotMs: warmupSeconds * 1000 });
-const before = await figuresOf(daemon);
-const processes = await churn(program, library, { seconds, slotMs });
-await sleep(12_000);
-const after = await figuresOf(daemon);
+const figures = [await figuresOf(daemon)];
+const running = churn(program, library, { seconds, slotMs });
+await sleep(seconds * 500);
+figures.push(await figuresOf(daemon));
+const processes = await running;
+figures.push(await figuresOf(daemon));
+// Two flushes and a sweep, so that what ended is forgotten.
+await sleep(25_000);
+figures.push(await figuresOf(daemon));
 await daemon.stop();
 report(stacksOf((await daemon.aggregate()).profile));
-for (const [name, value] of Object.entries(after)) {
-  printNote(`${name}: ${before[name]} -> ${value}`);
+printNote('before, in the middle, at the end, 25 s later:');
+for (const name of Object.keys(figures[0]!)) {
+  printNote(`  ${name}: ${figures.map((each) => round(each[name] ?? NaN)).join(' -> ')}`);
 }
-const grownMb = after['rssMb']! - before['rssMb']!;
-printFigure('daemon: RSS grown in that time', grownMb, 'MB', { atMost: 12 });
+const grown = (name: string) => figures[3]![name]! - figures[1]![name]!;
+printFigure('daemon: RSS grown since the middle', grown('rssMb'), 'MB', { atMost: 8 });
+printFigure('descriptors grown since the middle', grown('fds'), '', { atMost: 4 });
 process.exit();
 
 /** Copies that are other files to who reads them, by their build ids and what tables are made from:
