@@ -1,6 +1,7 @@
-// npm run bench:churn [-- --seconds N]: stacks of processes that live 65 ms, as many as two CPUs
-// bear, under the daemon at 199 Hz. Their calls are known (bench/programs/churn.c). Every two seconds
-// their files are new ones; their path tells when in that time a process started: links of one file.
+// npm run bench:churn [-- --seconds N]: stacks of processes that live 65 ms, as many as the CPUs
+// bear, under the daemon at 199 Hz. Their calls are known (bench/programs/churn.c). Every two
+// seconds their files are new ones; their path tells when in that time a process started: links of
+// one file.
 
 import { execFileSync } from 'node:child_process';
 import { linkSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';

@@ -187,7 +187,8 @@ function printStops(name: string, stops: readonly Stop[]): boolean {
   const isMet = figures.complete >= 99.5 && figures.identical >= 98 && figures.excluded <= 2;
   console.log(
     `  ${name.padEnd(28)} ${stops.length} stops (${kernel} in the kernel, ` +
-      `${frames.toFixed(1)} frames)  complete ${figures.complete.toFixed(1)} %  identical ${figures.identical.toFixed(1)} %` +
+      `${frames.toFixed(1)} frames)  complete ${figures.complete.toFixed(1)} %` +
+      `  identical ${figures.identical.toFixed(1)} %` +
       `  excluded ${figures.excluded.toFixed(1)} %  ${isMet ? 'ok' : 'MISSED'}`,
   );
   for (const stop of moved.slice(0, maxListed)) {
