@@ -238,6 +238,7 @@ function latencyJson(
     stream: stream.name,
     filter: describeFilter(options),
     counters,
+    notes: report.lines,
     parts,
     ...(options.by !== undefined && {
       by: rows.map(({ key, total }) => ({

@@ -21,7 +21,8 @@ export interface OutputStyle {
 
 const defaultIntervalMs = 10_000;
 const leastIntervalMs = 1000;
-const home = '\x1b[H\x1b[J';
+/** From the top of the screen on; lines that are too long are cut, not wrapped. */
+const redraw = { begin: '\x1b[H\x1b[J\x1b[?7l', end: '\x1b[?7h' } as const;
 
 export function addWatchOption(command: Command): Command {
   return command.option('--watch [interval]', 'redraw every interval (default: 10s) until Ctrl-C');
@@ -51,11 +52,19 @@ export async function answerOrWatch(
   while (!signal.aborted) {
     const startMs = performance.now();
     const lines = await answer().catch(toldOrThrown);
-    const text = `${isTerminal ? home : ''}${lines.join('\n')}\n`;
+    const text = isTerminal ? screenOf(lines, process.stdout.rows) : `${lines.join('\n')}\n`;
     if (!(await writeStdout([text]))) return;
     const leftMs = Math.max(0, intervalMs - (performance.now() - startMs));
     await delay(leftMs, undefined, { signal }).catch(() => undefined);
   }
+}
+
+/** What does not fit is counted on the last line. */
+export function screenOf(lines: readonly string[], rows: number): string {
+  const room = Math.max(1, rows - 2);
+  const left = lines.length - room;
+  const shown = left <= 1 ? lines : [...lines.slice(0, room), `(${left} lines more)`];
+  return `${redraw.begin}${shown.join('\n')}\n${redraw.end}`;
 }
 
 /** What the daemon's coming and going brings about; anything else would be the same next time. */

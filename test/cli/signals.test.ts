@@ -1,12 +1,15 @@
 // latency, checklist and flame --around on a small real store, from outside.
 
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { screenOf } from '../../cli/watch.js';
 import { writeSignals } from './signals-store.js';
 
 const main = fileURLToPath(new URL('../../cli/main.js', import.meta.url));
@@ -117,6 +120,26 @@ test('counters: of a CPU, of a cgroup, of a stream, and what was not counted', (
   );
   const pid = run('counters', '--pid', '7', ...window);
   assert.match(pid.stderr, /^flamekeeper: perf\.\w+ has no pid to filter by/);
+});
+
+test('--watch answers again until Ctrl-C, which is no error', async () => {
+  const env = { ...process.env, NODE_OPTIONS: '', TZ: 'UTC', FLAMEKEEPER_DATA: data, FLAMEKEEPER_CONFIG: '' };
+  const args = ['latency', 'runq', '--from', '2025-06-15T13:50:00Z', '--watch', '1s', '--json'];
+  const child = spawn(process.execPath, [main, ...args], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let lines = 0;
+  for await (const line of createInterface(child.stdout)) {
+    assert.equal(JSON.parse(line).stream, 'runq');
+    if (++lines === 2) child.kill('SIGINT');
+  }
+  if (child.exitCode === null) await once(child, 'exit');
+  assert.deepEqual([child.exitCode, lines], [0, 2]);
+  assert.equal(run('latency', 'runq', '--watch', '1ms').status, 2);
+});
+
+test('--watch: a screen holds what fits, and counts the rest', () => {
+  const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`);
+  assert.match(screenOf(lines, 10), /line 7\n\(22 lines more\)\n\x1b\[\?7h$/);
+  assert.match(screenOf(lines.slice(0, 9), 10), /line 8\n\x1b\[\?7h$/);
 });
 
 test('checklist: ten views of any kept moment', () => {
