@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { assert, OperatingError } from '../storage/model/errors.js';
 import type { Query } from '../storage/model/query.js';
 import { Store } from '../storage/store.js';
@@ -61,7 +62,9 @@ class Back {
     return this.#store.sizeBytes;
   }
 
-  flush(message: FlushMessage): void {
+  /** Must not be called again before it resolved. New files' symbols, which may take long, are read
+   *  with pauses: questions about files are answered there. */
+  async flush(message: FlushMessage): Promise<void> {
     const startedMs = performance.now();
     this.#daemon = message.daemon;
     // One that is opened again may still be known: the message that told
@@ -70,6 +73,8 @@ class Back {
     for (const module of message.modules) {
       this.#symbolizer.removeModule(module.id);
       this.#symbolizer.addModule(module);
+      this.#symbolizer.read(module.id);
+      await setImmediate();
     }
     const writer = this.#store.beginFlush(message.span);
     const named = nameFlush(message, this.#symbolizer, writer);
@@ -95,10 +100,20 @@ class Back {
   }
 }
 
+function stop(back: Back): void {
+  back.stop();
+  send({ kind: 'stopped' });
+  port.close();
+}
+
 function answer(question: FileQuestion): void {
-  const message = answerQuestion(question, options.config.unwind.maxFileBytes);
-  const { result } = message;
-  send(message, 'blocks' in result ? [result.blocks.buffer as ArrayBuffer] : []);
+  try {
+    const message = answerQuestion(question, options.config.unwind.maxFileBytes);
+    const { result } = message;
+    send(message, 'blocks' in result ? [result.blocks.buffer as ArrayBuffer] : []);
+  } catch (error) {
+    fail(error);
+  }
 }
 
 function withSeconds(query: Query): Query {
@@ -133,16 +148,11 @@ function nameThisThread(name: string): void {
 nameThisThread('back');
 try {
   const back = await Back.start();
+  let work = Promise.resolve();
   port.on('message', (message: ToBack) => {
-    try {
-      if (message.kind === 'flush') return back.flush(message);
-      if (message.kind !== 'stop') return answer(message);
-      back.stop();
-      send({ kind: 'stopped' });
-      port.close();
-    } catch (error) {
-      fail(error);
-    }
+    if (message.kind === 'flush') work = work.then(() => back.flush(message)).catch(fail);
+    else if (message.kind === 'stop') work = work.then(() => stop(back)).catch(fail);
+    else answer(message);
   });
   send({ kind: 'ready', storeBytes: back.storeBytes });
 } catch (error) {

@@ -117,6 +117,8 @@ export interface FileIdentified {
         /** See FileIdentity of table-cache.ts. */
         readonly content: string;
         readonly segments: readonly CodeSegment[];
+        /** What building its table has to read. */
+        readonly costBytes: number;
       }
     | { readonly reason: TableReason };
 }

@@ -8,6 +8,8 @@
 #ifndef FK_FILES_BPF_H
 #define FK_FILES_BPF_H
 
+#include "hash.bpf.h"
+#include "kernel_compat.bpf.h"
 #include "record.bpf.h"
 #include "unwind_state.bpf.h"
 #include "unwind_table.h"
@@ -122,6 +124,14 @@ static __always_inline int use_segment(struct unwind_mapping *mapping, struct vm
 	return -1;
 }
 
+/* Another number when the inode is used for another file, or the file is written over. */
+static __always_inline __u32 content_generation(struct inode *inode)
+{
+	__u64 hash = hash_word(BPF_CORE_READ(inode, i_generation), BPF_CORE_READ(inode, i_size));
+
+	return hash_finish(hash_word(hash, inode_change_time(inode)));
+}
+
 static __always_inline void use_file(struct unwind_state *state, struct unwind_mapping *mapping,
 				     struct vma *vma, __u64 address)
 {
@@ -134,7 +144,7 @@ static __always_inline void use_file(struct unwind_state *state, struct unwind_m
 		inode = BPF_CORE_READ(mapped, f_inode);
 		key.inode = BPF_CORE_READ(inode, i_ino);
 		key.device = BPF_CORE_READ(inode, i_sb, s_dev);
-		key.generation = BPF_CORE_READ(inode, i_generation);
+		key.generation = content_generation(inode);
 	} else {
 		key.inode = FK_INODE_VDSO;
 		vma->file_offset = 0;

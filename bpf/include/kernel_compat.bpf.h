@@ -69,4 +69,22 @@ static __always_inline int current_user_regs(struct pt_regs *regs)
 	return bpf_probe_read_kernel(regs, sizeof(*regs), address);
 }
 
+/* When the file's content was last changed: seconds and the nanoseconds beside them, mixed. */
+static __always_inline __u64 inode_change_time(struct inode *inode)
+{
+	struct inode___6_6 *newer = (void *)inode;
+	struct inode___5_10 *older = (void *)inode;
+	struct timespec64 time = {};
+
+	if (bpf_core_field_exists(inode->i_mtime_sec)) {
+		time.tv_sec = BPF_CORE_READ(inode, i_mtime_sec);
+		time.tv_nsec = BPF_CORE_READ(inode, i_mtime_nsec);
+	} else if (bpf_core_field_exists(newer->__i_mtime)) {
+		bpf_core_read(&time, sizeof(time), &newer->__i_mtime);
+	} else if (bpf_core_field_exists(older->i_mtime)) {
+		bpf_core_read(&time, sizeof(time), &older->i_mtime);
+	}
+	return time.tv_sec << 30 ^ time.tv_nsec;
+}
+
 #endif

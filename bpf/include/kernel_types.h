@@ -91,10 +91,28 @@ struct super_block {
 	unsigned int s_dev;
 };
 
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
 struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	unsigned int i_generation;
+	long long i_size;
+	long long i_mtime_sec;
+	__u32 i_mtime_nsec;
+};
+
+/* Its time of change was a struct until 6.11 (3aa63a569c64), by another name until 6.6
+ * (12cd44023651). */
+struct inode___6_6 {
+	struct timespec64 __i_mtime;
+};
+
+struct inode___5_10 {
+	struct timespec64 i_mtime;
 };
 
 struct file {

@@ -191,7 +191,7 @@ struct fk_cgroup {
 struct fk_file {
 	__u64 inode;
 	__u32 device;		/* of its superblock: major << 20 | minor */
-	__u32 generation;	/* tells files apart that had one inode number after the other */
+	__u32 generation;	/* tells contents apart that had one inode number after the other */
 };
 
 /* An executable PT_LOAD. */

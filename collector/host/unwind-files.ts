@@ -31,6 +31,9 @@ import { UnwindTables } from './unwind-tables.js';
 const MAX_OPEN = 256;
 /** The kernel wakes us at most 20 times a second; what came meanwhile is read so much later. */
 const READ_AGAIN_MS = 60;
+/** So long building waits for files that are still being identified: many come at once, as at the
+ *  start, and the small ones are to be built first. */
+const GATHER_MS = 300;
 /** When the CPU budget is used up. */
 const BUDGET_MS = 100;
 /** Entries looked at by one sweep, and how long one may be unused: less when most places are taken. */
@@ -88,6 +91,7 @@ export class UnwindFiles {
   /** Those that may be asked for again, and when. */
   readonly #retries = new Map<KnownFile, number>();
   #isBuilding = false;
+  #gatherUntilMs = 0;
   #nextId = 0;
   #openFiles = 0;
   #again: NodeJS.Timeout | undefined;
@@ -222,7 +226,7 @@ export class UnwindFiles {
     file.segments = result.segments;
     file.tableKey = tableKey({ ...identity, content: result.content });
     file.state = 'waiting';
-    const state = this.#cache.want(file.tableKey, nowMs());
+    const state = this.#cache.want(file.tableKey, nowMs(), result.costBytes);
     if (state?.kind === 'ready') this.#ready(file, state.table.placed!);
     else if (state?.kind === 'failed') this.#none(file, FkFileState.FK_FILE_NO_TABLE);
     else if (state === undefined || state.kind === 'refused') this.#putOff(file, RETRY_MS);
@@ -230,6 +234,7 @@ export class UnwindFiles {
 
   #buildNext(): void {
     if (this.#isBuilding) return;
+    if (this.#asked.size > 0 && nowMs() < this.#gatherUntilMs) return;
     const key = this.#cache.next(nowMs());
     const [file] = key === undefined ? [] : this.#waitingFor(key);
     if (file !== undefined) {
@@ -326,6 +331,7 @@ export class UnwindFiles {
   }
 
   #ask(kind: FileQuestion['kind'], file: KnownFile): void {
+    if (this.#asked.size === 0) this.#gatherUntilMs = nowMs() + GATHER_MS;
     this.#asked.set(file.id, file);
     const { fd, origin } = file.image!;
     this.#options.ask({ kind, id: file.id, fd, origin });

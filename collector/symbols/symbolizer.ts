@@ -94,17 +94,22 @@ export class Symbolizer {
     this.#images.delete(imageKey(id, known.givenModule));
   }
 
+  /** Reads the module's symbols, unless they were read: what may take long is better done before
+   *  names are asked for. */
+  read(moduleId: number): void {
+    const { image } = this.#known(moduleId);
+    if (image.isRead) return;
+    image.table();
+    this.#limitBytes(image);
+  }
+
   /** The function at a byte of a module's file; callers' addresses are given already moved into the
    *  call instruction. The same object for the same function, always. */
   user(moduleId: number, fileOffset: number): FunctionInfo {
-    const known = this.#modules.get(moduleId);
-    assert(known !== undefined, `module ${moduleId} was added`);
+    const known = this.#known(moduleId);
     const { image } = known;
     image.lastUse = ++this.#clock;
-    if (!image.isRead) {
-      image.table();
-      this.#limitBytes(image);
-    }
+    this.read(moduleId);
     const table = image.table();
     const module = moduleOf(known);
     const address = image.addressOf(fileOffset);
@@ -142,6 +147,12 @@ export class Symbolizer {
     for (const image of this.#images.values()) image.close();
     this.#images.clear();
     this.#modules.clear();
+  }
+
+  #known(moduleId: number): KnownModule {
+    const known = this.#modules.get(moduleId);
+    assert(known !== undefined, `module ${moduleId} was added`);
+    return known;
   }
 
   #limitOpenFiles(): void {

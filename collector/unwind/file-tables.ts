@@ -34,7 +34,10 @@ function identifyFile({ fd, origin }: FileQuestion): FileIdentified['result'] {
   if ('reason' in file) return { reason: 'not-elf' };
   const segments = codeSegments(file);
   if (segments.length === 0) return { reason: 'no-code' };
-  return { content: contentHash(read, file), segments };
+  const costBytes = file.sections
+    .filter(({ name }) => tableSections.has(name))
+    .reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+  return { content: contentHash(read, file), segments, costBytes };
 }
 
 /** '' where a table is made from something else than these sections. */

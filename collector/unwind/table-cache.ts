@@ -1,6 +1,6 @@
 // Which unwind tables there are, which one to build next and which to give up: bookkeeping only,
-// with no file, map or clock of its own. Files that are hit by samples are built hottest first, as
-// far as the CPU budget goes; where bytes run out, the table that was hit longest ago goes, but
+// with no file, map or clock of its own. Files that are hit by samples are built as far as the CPU
+// budget goes, the hot and the small ones first, none forever last; where bytes run out, the table that was hit longest ago goes, but
 // none that is still in use: then the new one has to wait.
 //
 //   want ─▶ waiting ─ next ─▶ building ┬ built ──▶ ready ─ evicted ─▶ forgotten: wanted anew by a sample
@@ -28,10 +28,13 @@ export const defaultTableLimits: TableCacheLimits = {
   maxTables: 4096,
   maxFiles: 16_384,
   cpuShare: 0.05,
-  burstMs: 500,
+  burstMs: 2_000,
   minIdleMs: 30_000,
   retryMs: 60_000,
 };
+
+/** What the smallest file costs, in the same terms. */
+const fixedCostBytes = 16_384;
 
 export interface FileIdentity {
   /** Hash of all that its table is made from; '' when that is not known. */
@@ -67,6 +70,8 @@ interface Entry<Table, Reason> {
   lastUseMs: number;
   /** Since it waits. */
   hits: number;
+  sinceMs: number;
+  costBytes: number;
   refusedMs: number;
 }
 
@@ -113,16 +118,18 @@ export class TableCache<Table, Reason> {
     };
   }
 
-  /** Samples hit this file: what there is of its table; undefined when
-   *  no more files can be tracked. */
-  want(key: string, nowMs: number, hits = 1): TableState<Table, Reason> | undefined {
+  /** A sample hit this file: what there is of its table; undefined when
+   *  no more files can be tracked. `costBytes` is what will have to be read. */
+  want(key: string, nowMs: number, costBytes = 0): TableState<Table, Reason> | undefined {
     const entry = this.#entries.get(key) ?? this.#newEntry();
     if (entry === undefined) return undefined;
     if (entry.state.kind === 'refused' && nowMs - entry.refusedMs >= this.#limits.retryMs) {
       entry.state = { kind: 'waiting' };
       entry.hits = 0;
     }
-    entry.hits += hits;
+    if (entry.hits === 0) entry.sinceMs = nowMs;
+    entry.hits++;
+    entry.costBytes = costBytes;
     entry.lastUseMs = Math.max(entry.lastUseMs, nowMs);
     this.#entries.delete(key);
     this.#entries.set(key, entry);
@@ -149,7 +156,7 @@ export class TableCache<Table, Reason> {
     return this.#bytes + bytes > maxBytes || this.#tables >= maxTables;
   }
 
-  /** The file to build now, the hottest; undefined when none waits or the CPU budget is
+  /** The file to build now; undefined when none waits or the CPU budget is
    *  used up. It is then `building`. */
   next(nowMs: number): string | undefined {
     const { cpuShare, burstMs } = this.#limits;
@@ -159,14 +166,16 @@ export class TableCache<Table, Reason> {
     );
     this.#creditedMs = Math.max(this.#creditedMs, nowMs);
     if (this.#creditMs <= 0) return undefined;
-    let best: [string, Entry<Table, Reason>] | undefined;
-    for (const candidate of this.#entries) {
-      const [, { state, hits }] = candidate;
-      if (state.kind === 'waiting' && (best === undefined || hits > best[1].hits)) best = candidate;
+    let best: Entry<Table, Reason> | undefined;
+    let bestKey: string | undefined;
+    for (const [key, entry] of this.#entries) {
+      if (entry.state.kind !== 'waiting') continue;
+      if (best !== undefined && urgency(entry, nowMs) <= urgency(best, nowMs)) continue;
+      best = entry;
+      bestKey = key;
     }
-    if (best === undefined) return undefined;
-    best[1].state = { kind: 'building' };
-    return best[0];
+    if (best !== undefined) best.state = { kind: 'building' };
+    return bestKey;
   }
 
   /** A table is there. Gives the tables to free: others that were hit longest ago, or
@@ -241,6 +250,19 @@ export class TableCache<Table, Reason> {
       }
       this.#entries.delete(oldest[0]);
     }
-    return { state: { kind: 'waiting' }, lastUseMs: -Infinity, hits: 0, refusedMs: -Infinity };
+    return {
+      state: { kind: 'waiting' },
+      lastUseMs: -Infinity,
+      hits: 0,
+      sinceMs: 0,
+      costBytes: 0,
+      refusedMs: -Infinity,
+    };
   }
+}
+
+/** Hits for the work, more the longer it has waited. */
+function urgency<Table, Reason>(entry: Entry<Table, Reason>, nowMs: number): number {
+  const waitedS = (nowMs - entry.sinceMs) / 1000;
+  return (entry.hits * (1 + waitedS)) / (fixedCostBytes + entry.costBytes);
 }

@@ -35,7 +35,7 @@ test('a table is known by what it is made from, else by what changes with its fi
 test('the hottest file is built first, each once', () => {
   const cache = cacheOf();
   cache.want('cold', 0);
-  cache.want('hot', 0, 5);
+  for (let hit = 0; hit < 5; hit++) cache.want('hot', 0);
   assert.equal(cache.next(0), 'hot');
   assert.equal(cache.want('hot', 1)?.kind, 'building');
   assert.equal(cache.next(1), 'cold');
@@ -45,6 +45,34 @@ test('the hottest file is built first, each once', () => {
   cache.failed('cold', 'no-unwind-information', 1);
   assert.deepEqual(cache.want('cold', 2), { kind: 'failed', reason: 'no-unwind-information' });
   assert.equal(cache.next(2), undefined);
+});
+
+test('small files are built before large ones, which do not wait forever', () => {
+  const cache = cacheOf({ cpuShare: 1 });
+  const order: string[] = [];
+  cache.want('large', 0, 1_000_000);
+  for (let second = 0; second < 120; second++) {
+    const nowMs = second * 1000;
+    cache.want(`small ${second}`, nowMs, 1000);
+    const next = cache.next(nowMs)!;
+    order.push(next);
+    cache.built(next, { table: next, bytes: 1, cpuMs: 1, nowMs });
+  }
+  assert.equal(order[0], 'small 0');
+  assert.ok(order.includes('large'), 'its turn comes');
+});
+
+test('as many tables as there are places', () => {
+  const cache = cacheOf({ maxTables: 2 });
+  build(cache, 'a', 1, 0);
+  build(cache, 'b', 1, 0);
+  assert.deepEqual(build(cache, 'c', 1, 1), ['c'], 'a and b are in use');
+  cache.used('a', 40_000);
+  assert.deepEqual(build(cache, 'd', 1, 41_000), ['b']);
+  assert.equal(cache.figures.tables, 2);
+  cache.forget('d');
+  assert.deepEqual([cache.figures.tables, cache.figures.bytes], [1, 1]);
+  cache.used('not known', 1);
 });
 
 //   ms   0        30 s      40 s      41 s
