@@ -23,7 +23,7 @@ enum fk_limit {
 	FK_CODE_RANGES = 8,
 };
 
-/* Why a stack ends where it does. Stored with every stack. */
+/* Why a stack ends where it does, or where it first was not certain. Stored with every stack. */
 enum fk_stack_end {
 	FK_END_COMPLETE = 0,	/* the outermost frame was reached */
 	FK_END_FP_IMPLAUSIBLE,	/* unaligned, not rising, or a return address out of range */
@@ -32,8 +32,8 @@ enum fk_stack_end {
 	FK_END_32BIT,		/* a 32-bit process: not unwound */
 	FK_END_NO_REGISTERS,	/* the task's user registers were not at hand */
 	FK_END_STACK_MAP_FULL,	/* the stack was walked, but there was no room to keep it */
-	FK_END_NO_TABLE,	/* through a file whose table is not there yet, by frame pointers at best */
-	FK_END_NO_UNWIND_INFO,	/* the same, and there will be none: the file says nothing of its frames */
+	FK_END_NO_TABLE,	/* the file's table is not there yet */
+	FK_END_NO_UNWIND_INFO,	/* there will be none: the file says nothing of its frames */
 	FK_END_GAP,		/* the file's table does not know this place */
 	FK_END_BAD_RULE,	/* the table's rule is one that cannot be followed */
 	FK_END_NO_MAPPING,	/* a return address outside executable memory */
