@@ -28,7 +28,7 @@ export const defaultTableLimits: TableCacheLimits = {
   maxTables: 4096,
   maxFiles: 16_384,
   cpuShare: 0.05,
-  burstMs: 2_000,
+  burstMs: 5_000,
   minIdleMs: 30_000,
   retryMs: 60_000,
 };
