@@ -20,7 +20,7 @@ import { HostFiles, LinkSpeeds } from './host-files.js';
 import { KernelLog } from './kernel-log.js';
 import type { MetricSource, TakeContext, TakenStream } from './metric-sources.js';
 import type { CountedGroup } from './perf-counters.js';
-import { PerfCounters } from './perf-counters.js';
+import { absentText, PerfCounters } from './perf-counters.js';
 import type { CounterEvent } from './pmu-events.js';
 import { hybridTypes, resolveEvent } from './pmu-events.js';
 import { SecondsWriter } from '../pipeline/seconds-ring.js';
@@ -116,18 +116,21 @@ function openCounters(
   mounts: readonly CgroupMount[],
   note: (text: string) => void,
 ): PerfCounters {
+  const absent = new Map<string, string>();
   const resolve = (name: string): CounterEvent[] => {
     const event = resolveEvent(name);
     if (typeof event !== 'string') return [event];
-    note(`counters: ${name} is not counted: ${event}`);
+    absent.set(name, event);
     return [];
   };
   const cgroupRoot = mounts.find(({ rank, root }) => rank === 0 && root === '')?.mountPoint;
   if (cgroups.length > 0 && cgroupRoot === undefined) {
     note('counters: cgroups are not counted: version 2 is not mounted');
   }
+  const resolved = groups.map((names) => names.flatMap(resolve));
+  if (absent.size > 0) note(absentText(absent));
   const plan = {
-    groups: groups.map((names) => names.flatMap(resolve)),
+    groups: resolved,
     cgroups,
     cgroupRoot,
     hybridTypes: hybridTypes(),

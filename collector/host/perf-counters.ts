@@ -227,9 +227,9 @@ function absentKey({ name }: CounterEvent, { cgroup }: Scope): string {
 }
 
 /** One sentence for all of them: `counters: not counted here: cycles, branches (ENOENT)`. */
-function absentText(absent: ReadonlyMap<string, string>): string {
-  const byErrno = new Map<string, string[]>();
-  for (const [name, errno] of absent) byErrno.set(errno, [...(byErrno.get(errno) ?? []), name]);
-  const parts = [...byErrno].map(([errno, names]) => `${names.join(', ')} (${errno})`);
+export function absentText(absent: ReadonlyMap<string, string>): string {
+  const byReason = new Map<string, string[]>();
+  for (const [name, why] of absent) byReason.set(why, [...(byReason.get(why) ?? []), name]);
+  const parts = [...byReason].map(([why, names]) => `${names.join(', ')} (${why})`);
   return `counters: not counted here: ${parts.join('; ')}`;
 }

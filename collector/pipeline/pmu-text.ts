@@ -54,7 +54,7 @@ export function encodePmuTerms(
       continue;
     }
     const format = formatOf(name);
-    if (format === undefined) return `it has no term ${name}`;
+    if (format === undefined) return 'the unit has no such event or term';
     let rest = value;
     for (const { first, last } of format.ranges) {
       const bits = BigInt(last - first + 1);

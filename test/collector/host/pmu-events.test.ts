@@ -83,7 +83,7 @@ test('what cannot be is told with the reason', () => {
   assert.equal(resolved('L1-dcache-'), 'perf has no event of this name');
   assert.equal(resolved('constructor'), 'perf has no event of this name');
   assert.equal(resolved('gpu/busy/'), 'this machine has no such unit');
-  assert.equal(resolved('cpu/event=0x3c,edge/'), 'it has no term edge');
+  assert.equal(resolved('cpu/event=0x3c,edge/'), 'the unit has no such event or term');
   assert.equal(resolved('cpu/event=0x1ff/'), 'event=511 is too large');
   assert.equal(resolved('cpu/open/'), 'what sysfs says of open is not understood');
   assert.equal(resolved('cpu/../'), "its terms are not written as name=number, separated by commas");
