@@ -3,11 +3,14 @@
 
 import { Command } from 'commander';
 import { groupDigits, printable } from '../exporters/formats/text.js';
-import type { Query, SegmentStatus, StatusAnswer } from '../storage/model/query.js';
+import type { Query, SegmentStatus, StatusAnswer, Window } from '../storage/model/query.js';
 import type { ProcessStacks } from '../storage/model/stacks.js';
 import { cutByProcess } from '../storage/model/stacks.js';
 import type { StreamInfo } from '../storage/model/stream.js';
+import { unlessAbsent } from './absent.js';
 import { formatBytes, formatDurationNs } from './format.js';
+import { checkLines, wholeStepNs } from './latency/beside.js';
+import { signals } from './latency/signals.js';
 import { writeStdout } from './output.js';
 import { withProgress } from './progress.js';
 import { coverageJson, coverageLines, cutLine } from './render-completeness.js';
@@ -39,29 +42,53 @@ Examples:
 }
 
 async function status(options: GlobalOptions): Promise<void> {
-  const { answer, cut } = await withQuery(options, (query) =>
+  const { answer, cut, latencies } = await withQuery(options, (query) =>
     withProgress('reading the store', ask(query)),
   );
   const text =
     options.json === true
-      ? JSON.stringify({ ...statusJson(answer), cutProcesses: cut }, null, 2)
-      : statusLines(answer, cut).join('\n');
+      ? JSON.stringify({ ...statusJson(answer), cutProcesses: cut, latencies }, null, 2)
+      : statusLines(answer, { cut, latencies }).join('\n');
   await writeStdout([`${text}\n`]);
 }
 
-/** The state, and whose stacks were cut in the last minutes. */
-async function ask(query: Query): Promise<{ answer: StatusAnswer; cut: ProcessStacks[] }> {
+/** What else there is to tell of the last minutes. */
+interface RecentNotes {
+  /** Whose stacks were cut. */
+  readonly cut: readonly ProcessStacks[];
+  /** How complete latencies are, and where our count is not the kernel's. */
+  readonly latencies: readonly string[];
+}
+
+async function ask(query: Query): Promise<{ answer: StatusAnswer } & RecentNotes> {
   const answer = await query.status();
-  const cutStacks = Object.keys(answer.recent?.completeness.stacks?.cut ?? {});
-  if (answer.recent === undefined || cutStacks.length === 0) return { answer, cut: [] };
-  const { fromUnixNs, toUnixNs } = answer.recent;
-  const windows = [{ fromUnixNs, toUnixNs }];
-  const { profile } = await query.aggregate({ windows, filter: {}, stream: 'cpu' });
-  return { answer, cut: cutByProcess(profile, MAX_CUT_PROCESSES) };
+  const { recent } = answer;
+  if (recent === undefined) return { answer, cut: [], latencies: [] };
+  const window = { fromUnixNs: recent.fromUnixNs, toUnixNs: recent.toUnixNs };
+  const latencies = await latencyNotes(query, window);
+  const cutStacks = Object.keys(recent.completeness.stacks?.cut ?? {});
+  if (cutStacks.length === 0) return { answer, cut: [], latencies };
+  const { profile } = await query.aggregate({ windows: [window], filter: {}, stream: 'cpu' });
+  return { answer, cut: cutByProcess(profile, MAX_CUT_PROCESSES), latencies };
+}
+
+async function latencyNotes(query: Query, window: Window): Promise<string[]> {
+  const request = { window, stepNs: wholeStepNs(window), filter: {}, by: [] };
+  const notes: string[] = [];
+  for (const { stream, counted } of Object.values(signals)) {
+    const series = await unlessAbsent(query.series({ ...request, stream }));
+    if (series === undefined) continue;
+    const [, captured = ''] = coverageLines(counted, series.coverage);
+    notes.push(captured, ...checkLines(series.counters));
+  }
+  return notes;
 }
 
 /** Lines for people, without line ends. */
-export function statusLines(answer: StatusAnswer, cut: readonly ProcessStacks[] = []): string[] {
+export function statusLines(
+  answer: StatusAnswer,
+  { cut, latencies }: RecentNotes = { cut: [], latencies: [] },
+): string[] {
   const { dataDir, sizeBytes, segments, quarantined, streams, recent, daemon } = answer;
   const lines = [`data: ${dataDir} (${formatBytes(sizeBytes)})`];
   lines.push(
@@ -71,8 +98,10 @@ export function statusLines(answer: StatusAnswer, cut: readonly ProcessStacks[] 
   );
   if (daemon !== undefined) lines.push(...daemonLines(daemon));
   lines.push(`streams: ${streams.map(streamText).join(', ') || 'none'}`);
-  if (recent !== undefined)
-    lines.push('last minutes:', ...coverageLines('samples', recent).map((line) => `  ${line}`));
+  if (recent !== undefined) {
+    const told = [...coverageLines('samples', recent), ...latencies];
+    lines.push('last minutes:', ...told.map((line) => `  ${line}`));
+  }
   const worst = cutLine(cut.slice(0, CUT_PROCESSES_TOLD));
   if (worst !== undefined) lines.push(`  ${worst}`);
   lines.push('', ...renderTable(segmentColumns, segments.map(segmentCells)));

@@ -34,7 +34,9 @@ export function checkLines(counters: Counters): string[] {
     const [kernel, ours] = [counters[counter]!, counters[`check.${name}.ours`] ?? 0];
     const share = kernel === ours ? 0 : Math.abs(ours - kernel) / Math.max(kernel, ours);
     if (share <= toldDifference) return [];
-    const counts = `the kernel counted ${groupDigits(kernel)}, we ${groupDigits(ours)}`;
+    // A check's name says what it counts: run_delay is in ns.
+    const text = name.endsWith('delay') ? formatDelay : groupDigits;
+    const counts = `the kernel counted ${text(kernel)}, we ${text(ours)}`;
     return [`self-check: ${name} differs by ${formatPercent(share, 1)}: ${counts}`];
   });
 }

@@ -122,6 +122,14 @@ test('counters: of a CPU, of a cgroup, of a stream, and what was not counted', (
   assert.match(pid.stderr, /^flamekeeper: perf\.\w+ has no pid to filter by/);
 });
 
+test('status tells of latencies: their losses, and where the kernel counts otherwise', () => {
+  const { stdout } = run('status');
+  assert.match(stdout, /^ {2}waits: 29,\d{3} expected, .* lost \(no record 58\)/m);
+  assert.match(stdout, /^ {2}self-check: switches differs by 3\.0 %: the kernel counted 29,000, we 28,130$/m);
+  assert.match(stdout, /^ {2}requests: 1,450 expected/m);
+  assert.equal(JSON.parse(run('status', '--json').stdout).latencies.length, 3);
+});
+
 test('--watch answers again until Ctrl-C, which is no error', async () => {
   const env = { ...process.env, NODE_OPTIONS: '', TZ: 'UTC', FLAMEKEEPER_DATA: data, FLAMEKEEPER_CONFIG: '' };
   const args = ['latency', 'runq', '--from', '2025-06-15T13:50:00Z', '--watch', '1s', '--json'];
