@@ -1,5 +1,5 @@
 // npm run bench:churn [-- --seconds N]: stacks of processes that live 65 ms, as many as the CPUs
-// bear, under the daemon at 199 Hz. Their calls are known (bench/programs/churn.c). Every two
+// bear, under the daemon at 199 Hz. Their calls are known (bench/programs/churn.c). Every four
 // seconds their files are new ones; their path tells when in that time a process started: links of
 // one file.
 
@@ -18,8 +18,8 @@ import { atEnd, printFigure, printNote, printTitle, readOptions, round } from '.
 
 const frequencyHz = 199;
 const warmupSeconds = 10;
-const variantMs = 2000;
-const slotMs = 50;
+const variantMs = 4000;
+const slotMs = 100;
 /** Children sleep longer than they work: so many at once keep a CPU busy. */
 const atOncePerCpu = 14;
 const knownAfterMs = 200;
@@ -163,14 +163,14 @@ function stacksOf(from: Profile): Stack[] {
 
 function report(stacks: readonly Stack[]): void {
   const isWork = ({ names }: Stack) => isOfShape(names, shape);
-  // A file is known from the first sample of it on, which is no earlier than its process's start.
+  // A file is known from the first sample of it on: of a process that started in this slot.
   const knownSlot = new Map<number, number>();
   for (const { variant, slot } of stacks) {
     knownSlot.set(variant, Math.min(knownSlot.get(variant) ?? Infinity, slot));
   }
   // They work 60 ms after their last mapping.
   const isKnown = ({ variant, slot }: Stack) =>
-    slot * slotMs + sleepMs - knownSlot.get(variant)! * slotMs > knownAfterMs;
+    slot * slotMs + sleepMs - (knownSlot.get(variant)! + 1) * slotMs > knownAfterMs;
   const sum = (some: readonly Stack[]) => some.reduce((total, { count }) => total + count, 0);
   const share = (some: readonly Stack[]) =>
     (100 * sum(some.filter(({ cut }) => cut === undefined))) / sum(some);

@@ -77,10 +77,15 @@ export class HostProcesses {
     void this.#resync();
   }
 
-  /** Where an address of a process lies, as far as events were taken in. */
+  /** Where an address of a process lies. What is not known may have been told of a moment ago. */
   findMapping(image: FkIncarnation, address: number): Mapping | undefined {
     const { tgid, start_boot_ns, exec_id } = image;
-    return this.table.resolve(tgid, Number(start_boot_ns), exec_id)?.findMapping(address);
+    const find = () =>
+      this.table.resolve(tgid, Number(start_boot_ns), exec_id)?.findMapping(address);
+    const known = find();
+    if (known !== undefined) return known;
+    this.read(process.hrtime.bigint() - 1_000_000n);
+    return find();
   }
 
   /** Forgets what ended before, and looks for cgroups and users that turned up unknown. */

@@ -9,6 +9,7 @@
 // Until then, and where something failed that may be mended, the kernel's entry stays `requested`:
 // its stacks say that there is no table yet. No ELF file, no unwind information: that is for good.
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import * as wire from '../../bpf/generated/wire.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import { RingReader } from '../../bpf/ring.js';
@@ -34,6 +35,8 @@ const READ_AGAIN_MS = 60;
 /** So long building waits for files that are still being identified: many come at once, as at the
  *  start, and the small ones are to be built first. */
 const GATHER_MS = 300;
+/** Events of processes come a little after what they tell of. */
+const LATE_MS = 20;
 /** When the CPU budget is used up. */
 const BUDGET_MS = 100;
 /** Entries looked at by one sweep, and how long one may be unused: less when most places are taken. */
@@ -189,7 +192,6 @@ export class UnwindFiles {
     const name = fileName(request.file);
     const known = this.#files.get(name);
     if (known?.state === 'opening' || known?.state === 'waiting') return;
-    const mapping = this.#options.findMapping(request.incarnation, Number(request.address));
     const file: KnownFile = {
       id: this.#nextId++,
       key: request.file,
@@ -201,7 +203,7 @@ export class UnwindFiles {
     this.#files.set(name, file);
     if (this.#openFiles >= MAX_OPEN) return this.#putOff(file, RETRY_MS);
     this.#openFiles++;
-    const opened = await openMappedFile(request, mapping);
+    const opened = await this.#open(request);
     if ('fd' in opened && this.#isOpen) {
       file.image = opened;
       return this.#ask('identify-file', file);
@@ -209,6 +211,19 @@ export class UnwindFiles {
     this.#openFiles--;
     if ('fd' in opened) closeFd(opened.fd);
     else if (this.#isOpen) this.#notOpened(file, opened.reason);
+  }
+
+  /** A short process may be gone before it is known here what it maps. */
+  async #open(request: wire.FkFileRequest): ReturnType<typeof openMappedFile> {
+    const find = () =>
+      this.#options.findMapping(request.incarnation, Number(request.address));
+    const mapping = find();
+    const opened = await openMappedFile(request, mapping);
+    const isLate = mapping === undefined && 'reason' in opened && opened.reason === 'file-gone';
+    if (!isLate) return opened;
+    await sleep(LATE_MS);
+    const late = find();
+    return late === undefined ? opened : openMappedFile(request, late);
   }
 
   #notOpened(file: KnownFile, reason: NameReason): void {

@@ -13,6 +13,7 @@ import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import { descriptor as sampler } from '../../bpf/probes/sampler.js';
 import { userDevice } from '../../collector/host/mapped-file.js';
 import type { UnwindFilesOptions } from '../../collector/host/unwind-files.js';
+import { ModuleTable } from '../../collector/process/modules.js';
 import { findRule } from '../../collector/unwind/blocks.js';
 import { codeRanges } from '../../elf/code-ranges.js';
 import { tableOf } from '../collector/unwind/oracle.js';
@@ -253,6 +254,24 @@ test('a process that is gone: its file is asked for again after the next sweep',
     assert.equal(kernel.tables.state(place.file), undefined);
     assert.equal(await kernel.state(mapper.pid, mapper.place(libm)), FK_FILE_READY);
   });
+});
+
+test('a process that is gone before its mapping was told of', { skip }, async () => {
+  const gone = await Mapper.start(`file ${libm}`);
+  const place = gone.place(libm);
+  await gone.end();
+  const module = new ModuleTable(16).intern({ path: libm, device: '', inode: place.file.inode });
+  const mapping = { ...place, fileOffset: 0, module, addedNs: 0, removedNs: Infinity };
+  let asked = 0;
+  const findMapping = () => (asked++ === 0 ? undefined : mapping);
+  await withKernel(
+    [],
+    async (kernel) => {
+      assert.equal(await kernel.state(gone.pid, place), FK_FILE_READY);
+      assert.equal(asked, 2);
+    },
+    { findMapping },
+  );
 });
 
 //   bytes for one table     libm ready, then idle ─▶ libz needs room ─▶ libm goes, and is asked for anew
