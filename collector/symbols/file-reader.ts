@@ -4,6 +4,9 @@
 import { closeSync, readSync } from 'node:fs';
 import type { ReadAt } from '../../elf/elf-file.js';
 
+/** Kept between files; what a large one needed is let go by releaseBuffer(). */
+const keptBytes = 1 << 20;
+
 let scratch = new Uint8Array(1 << 16);
 
 /** Reads the file from `origin` on. A failing read gives no bytes; what was read is valid
@@ -23,6 +26,11 @@ export function fileReader(fd: number, origin = 0): ReadAt {
     }
     return scratch.subarray(0, done);
   };
+}
+
+/** Makes the readers' buffer small again; what they gave is not valid any more. */
+export function releaseBuffer(): void {
+  if (scratch.length > keptBytes) scratch = new Uint8Array(keptBytes);
 }
 
 export function closeFile(fd: number): void {

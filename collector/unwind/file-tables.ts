@@ -5,15 +5,16 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { FileIdentified, FileQuestion, TableBuilt } from '../messages.js';
 import type { ElfFile, ReadAt } from '../../elf/elf-file.js';
-import { readElf, readSection, sectionType, segmentType } from '../../elf/elf-file.js';
+import { readElf, sectionType, segmentType } from '../../elf/elf-file.js';
 import { codeSegments } from '../../elf/code-ranges.js';
 import { readV8Blob } from '../../elf/v8-blob.js';
-import { fileReader } from '../symbols/file-reader.js';
+import { fileReader, releaseBuffer } from '../symbols/file-reader.js';
 import { buildTable } from './build-table.js';
 
 /** Whose bytes, with the headers, are all that a table is made from. */
 const tableSections = new Set(['.eh_frame', '.gopclntab', '.data.rel.ro.gopclntab', '.go.module']);
 const maxHashedBytes = 64 << 20;
+const pieceBytes = 1 << 16;
 
 /** **Limits**: `maxBytes` of a table; see buildTable. */
 export function answerQuestion(
@@ -45,15 +46,19 @@ function contentHash(read: ReadAt, file: ElfFile): string {
   const { segments } = file;
   const sections = file.sections.filter(({ name }) => tableSections.has(name));
   const sizeBytes = sections.reduce((sum, section) => sum + section.sizeBytes, 0);
-  const hasFrame = sections.some((s) => s.name === '.eh_frame' && s.type !== sectionType.noBits);
+  if (sections.some(({ type }) => type === sectionType.noBits)) return '';
+  const hasFrame = sections.some(({ name }) => name === '.eh_frame');
   const isByHeader = !hasFrame && segments.some(({ type }) => type === segmentType.ehFrame);
   if (sections.length === 0 || isByHeader || !(sizeBytes <= maxHashedBytes)) return '';
   const headers = JSON.stringify([file, readV8Blob(read, file)]);
   const hash = createHash('sha256').update(headers);
   for (const section of sections) {
-    const bytes = readSection(read, section, maxHashedBytes);
-    if (bytes === undefined) return '';
-    hash.update(bytes);
+    for (let at = 0; at < section.sizeBytes; at += pieceBytes) {
+      const length = Math.min(pieceBytes, section.sizeBytes - at);
+      const bytes = read(section.offset + at, length);
+      if (bytes.length < length) return '';
+      hash.update(bytes);
+    }
   }
   return hash.digest('hex');
 }
@@ -68,6 +73,7 @@ function buildFileTable(
   const file = readElf(read);
   const result =
     'reason' in file ? { reason: 'not-elf' as const } : buildTable(read, file, { maxBytes });
+  releaseBuffer();
   return { result, cpuMs: Math.max(0, threadCpuMs() - startedMs) };
 }
 
