@@ -29,18 +29,20 @@ interface ChecklistOptions extends GlobalOptions, FilterOptions, WindowText, Wat
   readonly only?: string;
 }
 
-/** In the order in which they are looked at. */
-const views: readonly ((facts: HostFacts) => View)[] = [
-  uptimeView,
-  dmesgView,
-  vmstatView,
-  mpstatView,
-  pidstatView,
-  iostatView,
-  freeView,
-  sarDevView,
-  sarTcpView,
-  topView,
+type ViewOf = (facts: HostFacts) => View;
+
+/** In the order in which they are looked at, by the tool's name. */
+const views: readonly (readonly [string, ViewOf])[] = [
+  ['uptime', uptimeView],
+  ['dmesg', dmesgView],
+  ['vmstat', vmstatView],
+  ['mpstat', mpstatView],
+  ['pidstat', pidstatView],
+  ['iostat', iostatView],
+  ['free', freeView],
+  ['sar', sarDevView],
+  ['sar', sarTcpView],
+  ['top', topView],
 ];
 
 const bucketNs = 10_000_000_000n;
@@ -76,13 +78,15 @@ async function checklist(options: ChecklistOptions): Promise<void> {
   if (options.watch !== undefined && (options.at !== undefined || options.to !== undefined)) {
     throw new OperatingError('usage', '--watch looks at now: leave out --at and --to');
   }
+  // What is wrong with it is told before the store is looked for.
+  windowOf(options);
   const style = outputStyle();
   const withStore = await findStore(options);
   await answerOrWatch(options, async () => {
     const facts = await withStore((query) =>
-      withProgress('reading the store', askForWindow(query, options, filter)),
+      withProgress('reading the store', askForWindow(query, windowOf(options), filter)),
     );
-    const answer = chosen(facts);
+    const answer = chosen.map((view) => view(facts));
     if (options.json !== true) return checklistLines(facts, answer, { filter, options, style });
     const json = checklistJson(facts, answer, describeFilter(options));
     return [options.watch === undefined ? JSON.stringify(json, null, 2) : JSON.stringify(json)];
@@ -90,43 +94,34 @@ async function checklist(options: ChecklistOptions): Promise<void> {
 }
 
 /** **Errors**: `usage` for a view that there is not. */
-function chosenViews({ only }: ChecklistOptions): (facts: HostFacts) => View[] {
-  return (facts) => {
-    const all = views.map((view) => view(facts));
-    if (only === undefined) return all;
-    const names = only.split(',');
-    const isOf = (view: View, name: string) => view.tool.split(' ')[0] === name;
-    const named = (view: View) => names.some((name) => isOf(view, name));
-    const unknown = names.find((name) => !all.some((view) => isOf(view, name)));
-    if (unknown === undefined) return all.filter(named);
-    const tools = new Set(all.map(({ tool }) => tool.split(' ')[0]));
-    throw new OperatingError(
-      'usage',
-      `--only ${unknown} is no view`,
-      `Views are: ${[...tools].join(', ')}.`,
-    );
-  };
+function chosenViews({ only }: ChecklistOptions): readonly ViewOf[] {
+  const names = only?.split(',');
+  const unknown = names?.find((name) => !views.some(([known]) => known === name));
+  if (unknown !== undefined) {
+    const known = [...new Set(views.map(([name]) => name))].join(', ');
+    throw new OperatingError('usage', `--only ${unknown} is no view`, `Views are: ${known}.`);
+  }
+  return views.filter(([name]) => names?.includes(name) ?? true).map(([, view]) => view);
+}
+
+/** The window asked for; undefined for the last 10 s. **Errors**: `usage`. */
+function windowOf(options: ChecklistOptions): Window | undefined {
+  const { at, from, to } = options;
+  if (at !== undefined && (from !== undefined || to !== undefined)) {
+    throw new OperatingError('usage', '--at is one moment: leave out --from and --to');
+  }
+  if (at !== undefined) return bucketAt(parseTime(at, '--at', Date.now()));
+  return from === undefined && to === undefined ? undefined : resolveWindow(options, Date.now());
 }
 
 async function askForWindow(
   query: Query,
-  options: ChecklistOptions,
+  window: Window | undefined,
   filter: Filter,
 ): Promise<HostFacts> {
-  const nowMs = Date.now();
-  if (options.at !== undefined && (options.from !== undefined || options.to !== undefined)) {
-    throw new OperatingError('usage', '--at is one moment: leave out --from and --to');
-  }
-  if (options.at !== undefined) {
-    const window = bucketAt(parseTime(options.at, '--at', nowMs));
-    return namingWindow(window, askForFacts(query, window, filter));
-  }
-  if (options.from !== undefined || options.to !== undefined) {
-    const window = resolveWindow(options, nowMs);
-    return namingWindow(window, askForFacts(query, window, filter));
-  }
+  if (window !== undefined) return namingWindow(window, askForFacts(query, window, filter));
   // The bucket that ended last may not be written yet.
-  const last = bucketAt(BigInt(nowMs) * 1_000_000n - bucketNs);
+  const last = bucketAt(BigInt(Date.now()) * 1_000_000n - bucketNs);
   try {
     return await askForFacts(query, last, filter);
   } catch (error) {

@@ -71,6 +71,9 @@ async function counters(events: readonly string[], options: CountersOptions): Pr
   if (options.watch !== undefined && options.to !== undefined) {
     throw new OperatingError('usage', '--watch prints what is now: leave out --to');
   }
+  // What is wrong with it is told before the store is looked for.
+  resolveWindow(options, Date.now());
+  if (options.step !== undefined) parseStep(options.step);
   const withStore = await findStore(options);
   await answerOrWatch(options, async () => {
     const window = resolveWindow(options, Date.now());

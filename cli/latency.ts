@@ -83,6 +83,8 @@ async function latency(name: string, options: LatencyOptions): Promise<void> {
   if (options.watch !== undefined && (options.output !== undefined || options.to !== undefined)) {
     throw new OperatingError('usage', '--watch prints what is now: leave out -o and --to');
   }
+  // What is wrong with it is told before the store is looked for.
+  resolveWindow(options, Date.now());
   const style = outputStyle();
   const withStore = await findStore(options);
   const ask = () =>
