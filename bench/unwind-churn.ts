@@ -83,7 +83,7 @@ figures.push(await figuresOf(daemon));
 await daemon.stop();
 report(stacksOf((await daemon.aggregate()).profile));
 printNote('before, in the middle, at the end, 25 s later:');
-for (const name of Object.keys(figures[0]!)) {
+for (const name of Object.keys(figures[3]!)) {
   printNote(`  ${name}: ${figures.map((each) => round(each[name] ?? NaN)).join(' -> ')}`);
 }
 const grown = (name: string) => figures[3]![name]! - figures[1]![name]!;

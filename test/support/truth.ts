@@ -23,11 +23,10 @@ const ANSWER_MS = 60_000;
 const STOP_AGAIN_MS = 10_000;
 const MAX_MISSES = 3;
 /** struct truth_sample. */
-const at = { ktime: 0, pc: 8, sp: 16, tgid: 24, tid: 28, isKernelMode: 32, stack: 40 };
+const at = { pc: 8, sp: 16, tgid: 24, tid: 28, isKernelMode: 32, stack: 40 };
 
 /** Addresses are exact as Numbers. */
 export interface TruthSample {
-  readonly ktimeNs: bigint;
   readonly pc: number;
   readonly sp: number;
   readonly tgid: number;
@@ -117,7 +116,6 @@ function serveFiles(probe: LoadedProbe, answer: typeof answerQuestion): LocalUnw
 function decode(view: DataView, offset: number): TruthSample {
   const stack = wire.decodeFkStack(view, offset + at.stack);
   return {
-    ktimeNs: view.getBigUint64(offset + at.ktime, true),
     pc: Number(view.getBigUint64(offset + at.pc, true)),
     sp: Number(view.getBigUint64(offset + at.sp, true)),
     tgid: view.getUint32(offset + at.tgid, true),
