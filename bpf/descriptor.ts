@@ -180,7 +180,14 @@ export interface SelfCheck {
     before: FileTexts,
     after: FileTexts,
     interval: CheckedInterval,
-  ) => { readonly kernel: number; readonly ours: number } | undefined;
+  ) => Comparison | undefined;
+}
+
+export interface Comparison {
+  readonly kernel: number;
+  readonly ours: number;
+  /** Other counters for the header: what is found out beside. */
+  readonly more?: Readonly<Record<string, number>>;
 }
 
 /** A column of the event stream. `from` is a path in the struct (`exec.incarnation.tgid`); `as`

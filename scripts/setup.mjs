@@ -57,6 +57,7 @@ const forTests = [
     isThere: () => hasTool('bpftool'),
   },
   { package: 'linux-perf', why: 'perf, to check sample counts against', isThere: () => hasTool('perf') },
+  { package: 'fio', why: 'block I/O whose latency is checked', isThere: () => hasTool('fio') },
   { package: 'procps', why: 'ps, top, vmstat, free, to check against', isThere: () => hasTool('pgrep') },
   { package: 'sysstat', why: 'iostat, mpstat, pidstat, sar', isThere: () => hasTool('pidstat') },
   { package: 'gdb', why: 'walks stacks, to check ours against', isThere: () => hasTool('gdb') },

@@ -47,6 +47,7 @@ export class SelfChecks {
       if (result !== undefined) {
         counters[`check.${check.name}.kernel`] = Math.round(result.kernel);
         counters[`check.${check.name}.ours`] = Math.round(result.ours);
+        Object.assign(counters, result.more);
       }
       running.before = wanted.length === 0 ? undefined : { patterns: wanted, texts };
       running.wanted = check.files(interval, this.#turn);
