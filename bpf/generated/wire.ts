@@ -785,6 +785,16 @@ export const wireStructs = {
 
 /** Key and value of each map. An array of maps has `inner`; a ring has neither. */
 export const wireMaps = {
+  biolatency: {
+    in_flight: { key: 'u64', keySizeBytes: 8, value: 'flight', valueSizeBytes: 56 },
+    phases: {
+      key: 'u32', keySizeBytes: 4,
+      inner: { key: 'block_key', keySizeBytes: 32, value: 'fk_octave', valueSizeBytes: 72 },
+    },
+    phases_0: { key: 'block_key', keySizeBytes: 32, value: 'fk_octave', valueSizeBytes: 72 },
+    phases_1: { key: 'block_key', keySizeBytes: 32, value: 'fk_octave', valueSizeBytes: 72 },
+    stats: { key: 'u32', keySizeBytes: 4, value: 'block_stats', valueSizeBytes: 80 },
+  },
   process: {
     drops: { key: 'u32', keySizeBytes: 4, value: 'u64', valueSizeBytes: 8 },
     events: {},
