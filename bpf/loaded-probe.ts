@@ -86,6 +86,13 @@ export class LoadedProbe {
     });
   }
 
+  /** How often a program was not run because it was running already on that CPU, so far, over all
+   *  programs. Told by kernels since 5.12. */
+  recursionMisses(): number {
+    const misses = this.programs().map(({ fd }) => Number(readFdInfo(fd)['recursion_misses'] ?? 0));
+    return misses.reduce((sum, count) => sum + count, 0);
+  }
+
   /** What maps and programs are charged for. **Units**: bytes. */
   kernelMemoryBytes(): number {
     const maps = [...this.#maps.byName.values()].flatMap((map) => [map, ...map.innerMaps]);

@@ -38,10 +38,12 @@ interface Stream {
 }
 
 export class ProbeMetrics implements MetricSource {
+  readonly #probe: LoadedProbe;
   readonly #maps: KeyedMaps;
   readonly #streams: readonly Stream[];
   readonly #checks: SelfChecks;
   #retired = 0;
+  #recursionMisses = 0;
 
   /** `btf` is that of the probe's object; `settings` are the values of its knobs. */
   constructor(
@@ -53,6 +55,7 @@ export class ProbeMetrics implements MetricSource {
       readonly settings: Readonly<Record<string, number | boolean>>;
     },
   ) {
+    this.#probe = probe;
     this.#maps = new KeyedMaps(probe, outputs);
     this.#checks = new SelfChecks(options.checks);
     this.#streams = outputs.map((output) => {
@@ -79,8 +82,17 @@ export class ProbeMetrics implements MetricSource {
     const checks = this.#checks.compare({ stats, keys });
     return taken.map(({ info, stats, columns }, i) => {
       const own = headerCounters(stats);
-      return { info, counters: i === 0 ? { ...own, ...checks } : own, columns };
+      const beside = i === 0 ? { ...this.#takeMisses(), ...checks } : {};
+      return { info, counters: { ...own, ...beside }, columns };
     });
+  }
+
+  /** An interrupt's event inside the program that takes such events is not seen. */
+  #takeMisses(): Counters {
+    const total = this.#probe.recursionMisses();
+    const fresh = total - this.#recursionMisses;
+    this.#recursionMisses = total;
+    return fresh > 0 ? { missed_runs: fresh } : {};
   }
 
   close(): void {
