@@ -32,6 +32,9 @@ export interface Sides {
   readonly rest: readonly Window[];
   readonly heldBuckets: number;
   readonly restBuckets: number;
+  /** Time that was recorded: a bucket in which the daemon began is shorter. */
+  readonly heldSeconds: number;
+  readonly restSeconds: number;
   /** Held or not only by the estimate inside a slot that the threshold lies in. */
   readonly unsureBuckets: number;
   /** The highest and the lowest quantile of all windows, and when. */
@@ -86,18 +89,22 @@ export function sidesOf(series: HistogramAnswer, condition: Condition): Sides {
   const steps = series.keys.find(({ key }) => apart === undefined || key[0] === apart.around);
   const [held, rest]: [Window[], Window[]] = [[], []];
   let [heldBuckets, restBuckets, unsureBuckets] = [0, 0, 0];
+  let [heldNs, restNs] = [0, 0];
   let highest: Seen | undefined;
   let lowest: Seen | undefined;
   for (const [step, startUnixNs] of series.steps.entries()) {
-    if (series.coveredNs[step] === 0) continue;
+    const coveredNs = series.coveredNs[step]!;
+    if (coveredNs === 0) continue;
     const histogram = steps?.values[step];
     const quantile = histogram && quantileOf(histogram, condition.quantile);
     if (quantile === undefined || !holds(condition, quantile.valueNs)) {
       addBucket(rest, startUnixNs);
       restBuckets++;
+      restNs += coveredNs;
     } else {
       addBucket(held, startUnixNs);
       heldBuckets++;
+      heldNs += coveredNs;
     }
     if (quantile === undefined) continue;
     const { valueNs, lowerNs, upperNs } = quantile;
@@ -110,6 +117,8 @@ export function sidesOf(series: HistogramAnswer, condition: Condition): Sides {
     rest,
     heldBuckets,
     restBuckets,
+    heldSeconds: heldNs / 1e9,
+    restSeconds: restNs / 1e9,
     unsureBuckets,
     ...(highest && { highest }),
     ...(lowest && { lowest }),
@@ -156,7 +165,7 @@ function requireBoth(sides: Sides, { text, operator }: Condition, window: Window
 
 /** The rest's stacks, scaled to the time of the windows that held. */
 export function scaledRest({ rest, sides }: AroundAnswer): Profile {
-  const scale = sides.heldBuckets / sides.restBuckets;
+  const scale = sides.heldSeconds / sides.restSeconds;
   const { profile } = rest;
   return { ...profile, values: profile.values.map((column) => column.map((v) => v * scale)) };
 }
@@ -175,10 +184,9 @@ export function differenceOf({ held, rest, sides }: AroundAnswer): Difference {
   // Nanoseconds of CPU time a ns: how many CPUs were busy with it.
   const isTime = unit === 'nanoseconds';
   const scale = isTime ? 1e9 : 1;
-  const seconds = (buckets: number) => buckets * 10 * scale;
   const rows = diffOf(
-    { profile: held.profile, seconds: seconds(sides.heldBuckets) },
-    { profile: rest.profile, seconds: seconds(sides.restBuckets) },
+    { profile: held.profile, seconds: sides.heldSeconds * scale },
+    { profile: rest.profile, seconds: sides.restSeconds * scale },
     valueIndex,
   );
   return { rows, unit: isTime ? 'CPUs' : `${type}/s` };
@@ -235,12 +243,14 @@ export function aroundJson({
   readonly answer: AroundAnswer;
   readonly difference: Difference;
 }): Record<string, unknown> {
-  const { held, heldBuckets, restBuckets, unsureBuckets } = sides;
+  const { held, heldBuckets, restBuckets, unsureBuckets, heldSeconds, restSeconds } = sides;
   return {
     condition: condition.text,
     held: held.map(({ fromUnixNs, toUnixNs }) => [rfc3339(fromUnixNs), rfc3339(toUnixNs)]),
     heldWindows: heldBuckets,
     restWindows: restBuckets,
+    heldSeconds,
+    restSeconds,
     unsureWindows: unsureBuckets,
     ...difference,
   };

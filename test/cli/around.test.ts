@@ -61,6 +61,12 @@ test('windows that held, the rest, and neither for what was not recorded', () =>
   assert.equal(sides.highest!.startUnixNs, start + 2n * bucketNs);
 });
 
+test('a window that was recorded in part counts with that part', () => {
+  const coveredNs = [1e10, 2e9, 1e10, 0, 1e10, 1e10, 3e9];
+  const sides = sidesOf({ ...timeline, coveredNs }, parseCondition('runq p99 > 20ms'));
+  assert.deepEqual([sides.heldSeconds, sides.restSeconds], [22, 23]);
+});
+
 test('a threshold inside a slot is told', () => {
   // 30 ms lies in the slot from 28.7 to 31.3 ms.
   assert.equal(sidesOf(timeline, parseCondition('runq p99 > 29ms')).unsureBuckets, 2);
@@ -95,7 +101,7 @@ test('sides of unequal length are compared by rate', () => {
       { series: app, stack: [nativeFunction('work')], count: work },
     ]);
   const condition = parseCondition('runq p99 > 20ms');
-  const sides = { ...sidesOf(timeline, condition), heldBuckets: 1, restBuckets: 10 };
+  const sides = { ...sidesOf(timeline, condition), heldSeconds: 10, restSeconds: 100 };
   const answer = {
     held: { profile: profileOf(100, 50), coverage },
     rest: { profile: profileOf(10, 5000), coverage },
@@ -110,5 +116,5 @@ test('sides of unequal length are compared by rate', () => {
   );
   assert.ok(rows[1]!.self < rows[1]!.selfBefore);
   assert.deepEqual([...scaledRest(answer).values[0]!].sort(), [1, 500]);
-  assert.match(aroundLines(answer)[0]!, /held in 1 of 11 windows of 10 s; the highest was 40\.\dms/);
+  assert.match(aroundLines(answer)[0]!, /held in 3 of 6 windows of 10 s; the highest was 40\.\dms/);
 });

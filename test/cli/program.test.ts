@@ -93,9 +93,18 @@ test('wrong usage is one sentence, a remedy and exit code 2', () => {
     [['events', 'exit', '--min-duration', 'x'], /^flamekeeper: --min-duration x is no duration\n/],
     [['events', 'exit', '--follow', '--to', 'now'], /^flamekeeper: --follow has no end/],
     [['latency', 'disk'], /^flamekeeper: there is no latency disk\n {2}Latencies are: /],
-    [['latency', 'runq', '-o', 'x.png'], /^flamekeeper: -o x.png has no ending .*\n {2}Use one of \.svg, \.html/],
-    [['flame', '--around', 'runq p99'], /^flamekeeper: --around: the end is no comparison.*\n {2}Conditions are like/],
-    [['flame', '--around', 'runq p9 > 1s', '-o', 'x.pb.gz'], /^flamekeeper: -o x.pb.gz: a pprof file has no place/],
+    [
+      ['latency', 'runq', '-o', 'x.png'],
+      /^flamekeeper: -o x.png has no ending .*\n {2}Use one of \.svg, \.html/,
+    ],
+    [
+      ['flame', '--around', 'runq p99'],
+      /^flamekeeper: --around: the end is no comparison.*\n {2}Conditions are like/,
+    ],
+    [
+      ['flame', '--around', 'runq p9 > 1s', '-o', 'x.pb.gz'],
+      /^flamekeeper: -o x.pb.gz: a pprof file has no place/,
+    ],
     [['counters', '--step', '500ms'], /^flamekeeper: --step 500ms is no step/],
     [['checklist', '--at', '14:00', '--from', '-1h'], /^flamekeeper: --at is one moment/],
     [['checklist', '--watch', '--to', 'now'], /^flamekeeper: --watch looks at now/],
