@@ -8,16 +8,20 @@ import type { SeriesInfo } from '../../storage/model/series.js';
 import type { SampleRows } from '../messages.js';
 import { addedCounts, noCounts, parseProcess } from '../pipeline/process-text.js';
 import type { ProcessCounts, ProcessReading } from '../pipeline/process-text.js';
-import { readOnce } from './kept-file.js';
+import { KeptFile } from './kept-file.js';
 import type { TakeContext, TakenStream } from './metric-sources.js';
 
 /** Flushes that a process is followed after it was busy last. */
 const FOLLOW_ROUNDS = 30;
+/** Processes whose files stay open, which halves what reading them costs. An open one stays that of its
+ *  process: once that has ended it cannot be read, whoever has the number. */
+const MAX_KEPT_OPEN = 64;
 /** start_boottime to the tick of /proc/PID/stat, and what the clocks' offsets differ by. */
 const START_TOLERANCE_MS = 25;
 
 interface Followed {
   readonly series: SeriesInfo;
+  readonly files: ProcessFiles;
   /** Whatever it counts began with 0 after the round before. */
   readonly isNew: boolean;
   busyRound: number;
@@ -45,7 +49,7 @@ export class BusyProcesses {
     for (const [pid, followed] of this.#followed) {
       const row = this.#read(pid, followed, naming);
       if (row === undefined) {
-        this.#followed.delete(pid);
+        this.#forget(pid);
         ended++;
       } else if (row !== 'idle') rows.push(row);
     }
@@ -63,20 +67,35 @@ export class BusyProcesses {
     };
   }
 
+  close(): void {
+    for (const pid of this.#followed.keys()) this.#forget(pid);
+  }
+
   /** The busy ones first; those that were busy longest ago make room. */
   #follow(busy: readonly SeriesInfo[]): void {
     for (const series of busy) {
-      const known = this.#followed.get(series.pid);
-      this.#followed.delete(series.pid);
+      const { pid } = series;
+      const known = this.#followed.get(pid);
       const isSame = known?.series.startUnixMs === series.startUnixMs;
-      const isNew = series.startUnixMs > this.#lastRoundMs;
-      const last = isSame ? known?.last : undefined;
-      this.#followed.set(series.pid, { series, isNew, busyRound: this.#round, last });
+      if (!isSame) this.#forget(pid);
+      this.#followed.delete(pid);
+      this.#followed.set(pid, {
+        series,
+        files: isSame ? known.files : new ProcessFiles(pid),
+        isNew: series.startUnixMs > this.#lastRoundMs,
+        busyRound: this.#round,
+        last: isSame ? known.last : undefined,
+      });
     }
     for (const [pid, { busyRound }] of this.#followed) {
       const isOld = busyRound < this.#round - FOLLOW_ROUNDS;
-      if (isOld || this.#followed.size > this.#maxProcesses) this.#followed.delete(pid);
+      if (isOld || this.#followed.size > this.#maxProcesses) this.#forget(pid);
     }
+  }
+
+  #forget(pid: number): void {
+    this.#followed.get(pid)?.files.close();
+    this.#followed.delete(pid);
   }
 
   /** undefined: the process has ended, or its number is another's now. */
@@ -85,8 +104,9 @@ export class BusyProcesses {
     followed: Followed,
     naming: Naming,
   ): readonly (string | number)[] | 'idle' | undefined {
-    const { series, last, isNew, busyRound } = followed;
-    const reading = readProcess(pid);
+    const { series, files, last, isNew, busyRound } = followed;
+    const reading = files.read();
+    if (this.#followed.size > MAX_KEPT_OPEN) files.close();
     if (reading === undefined) return undefined;
     const startUnixMs = naming.startUnixMs(reading.startTicks * 1e7);
     if (Math.abs(startUnixMs - series.startUnixMs) > START_TOLERANCE_MS) return undefined;
@@ -119,13 +139,30 @@ export class BusyProcesses {
   }
 }
 
-function readProcess(pid: number): ProcessReading | undefined {
-  const stat = readOnce(`/proc/${pid}/stat`);
-  if (stat === undefined) return undefined;
-  const [io, schedstat, statm] = ['io', 'schedstat', 'statm'].map((name) =>
-    readOnce(`/proc/${pid}/${name}`),
-  );
-  return parseProcess({ stat, io, schedstat, statm }, pageSizeBytes);
+class ProcessFiles {
+  readonly #stat: KeptFile;
+  readonly #others: readonly KeptFile[];
+
+  constructor(pid: number) {
+    this.#stat = new KeptFile(`/proc/${pid}/stat`);
+    this.#others = ['io', 'schedstat', 'statm'].map((name) => new KeptFile(`/proc/${pid}/${name}`));
+  }
+
+  /** undefined: the process has ended. */
+  read(): ProcessReading | undefined {
+    const stat = this.#stat.read();
+    if (stat === undefined) return undefined;
+    // What may not be read is not tried again: it costs more than what may.
+    const [io, schedstat, statm] = this.#others.map((file) =>
+      file.problem === undefined ? file.read() : undefined,
+    );
+    return parseProcess({ stat, io, schedstat, statm }, pageSizeBytes);
+  }
+
+  close(): void {
+    this.#stat.close();
+    for (const file of this.#others) file.close();
+  }
 }
 
 /** The processes with most samples of the clock (stream 0), each by its busiest series, the least

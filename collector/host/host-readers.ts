@@ -100,6 +100,7 @@ export class HostReaders implements MetricSource {
     this.#files.close();
     this.#groups.close();
     this.#counters.close();
+    this.#processes.close();
     this.#kernelLog?.close();
     this.#seconds?.close();
   }
