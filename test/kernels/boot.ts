@@ -12,6 +12,7 @@ import { parseReports, type Report } from './guest/report.js';
 import { writeImage } from './image.js';
 
 const bootMs = 12 * 60_000;
+const withoutFramePointers = ['-O1', '-fomit-frame-pointer', '-fno-optimize-sibling-calls'];
 const memory = '2560M';
 /** As scripts/kernels.mjs has it. */
 const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'flamekeeper/kernels');
@@ -61,7 +62,8 @@ async function boot(kernelFolder: string): Promise<Outcome> {
 
 function buildPrograms(): Record<string, string> {
   return {
-    'known-guest': buildKnownProgram('known-guest'),
+    'known-fp': buildKnownProgram('known-fp'),
+    'known-nofp': buildProgram('known-program.c', 'known-nofp', withoutFramePointers),
     storm: buildProgram('storm.c', 'storm-guest', ['-O1']),
   };
 }

@@ -8,7 +8,7 @@ import { inspect } from 'node:util';
 import { reportLine, type Report } from './report.js';
 
 const line = '/dev/ttyS1';
-const fileTimeoutMs = 5 * 60_000;
+const fileTimeoutMs = 8 * 60_000;
 const folder = dirname(fileURLToPath(import.meta.url));
 const files = readdirSync(folder).filter((name) => name.endsWith('.guest.js')).sort();
 

@@ -26,7 +26,8 @@ test('the verifier takes each program', async (t) => {
     for (const hook of file.descriptor.hooks) {
       const { program, isRequired, group } = hook;
       const { processed, error } = load(file, hook);
-      t.diagnostic(`verifier: ${program.padEnd(15)} ${processed ?? 'refused'} instructions processed${error ?? ''}`);
+      const result = processed === undefined ? `refused: ${error}` : `${processed} instructions processed`;
+      t.diagnostic(`verifier: ${program.padEnd(15)} ${result}`);
       if (isRequired && group === undefined) assert.ok(processed !== undefined, `${program}: ${error}`);
     }
   }
@@ -44,7 +45,7 @@ function load({ descriptor, objectPath }: ProbeFile, hook: Hook): { processed?: 
     const processed = /processed (\d+) insns/.exec(log.toString('latin1'))?.[1];
     return processed === undefined ? {} : { processed: Number(processed) };
   } catch (error) {
-    return { error: `: ${error instanceof Error ? error.message : String(error)}` };
+    return { error: error instanceof Error ? error.message : String(error) };
   } finally {
     closeObject(object.handle);
   }
