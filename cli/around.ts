@@ -137,14 +137,13 @@ function requireBoth(sides: Sides, { text, operator }: Condition, window: Window
   const { held, rest, heldBuckets, restBuckets } = sides;
   const range = formatRange(window);
   if (heldBuckets === 0) {
-    const nearest = operator.startsWith('>') ? sides.highest : sides.lowest;
-    const which = operator.startsWith('>') ? 'highest' : 'lowest';
+    const { which, seen } = extremeOf(sides, operator);
     throw new OperatingError(
       'empty-window',
       `${text} held in none of the ${restBuckets} windows of 10 s: ${range}`,
-      nearest === undefined
+      seen === undefined
         ? 'Nothing of it was seen at all; `flamekeeper latency` shows what was.'
-        : `The ${which} was ${formatDelay(nearest.valueNs)}, at ${formatTime(nearest.startUnixNs)}.`,
+        : `The ${which} was ${formatDelay(seen.valueNs)}, at ${formatTime(seen.startUnixNs)}.`,
     );
   }
   if (restBuckets === 0) {
@@ -161,6 +160,12 @@ function requireBoth(sides: Sides, { text, operator }: Condition, window: Window
       `At most ${maxStretches}: narrow --from and --to, or move the threshold.`,
     );
   }
+}
+
+/** What comes nearest to the condition, or goes beyond it most. */
+function extremeOf({ highest, lowest }: Sides, operator: Condition['operator']) {
+  const isAbove = operator.startsWith('>');
+  return { which: isAbove ? 'highest' : 'lowest', seen: isAbove ? highest : lowest };
 }
 
 /** The rest's stacks, scaled to the time of the windows that held. */
@@ -194,16 +199,17 @@ export function differenceOf({ held, rest, sides }: AroundAnswer): Difference {
 
 /** Lines for people on what was found, without line ends. */
 export function aroundLines({ condition, sides }: AroundAnswer): string[] {
-  const { held, heldBuckets, restBuckets, unsureBuckets, highest } = sides;
+  const { held, heldBuckets, restBuckets, unsureBuckets } = sides;
+  const { which, seen } = extremeOf(sides, condition.operator);
   const windows = heldBuckets + restBuckets;
   const phase = signals[condition.signal].apart?.around;
   const what = phase === undefined ? condition.text : `${condition.text} (phase ${phase})`;
   const shown = held.slice(0, shownStretches).map(formatRange);
   if (held.length > shownStretches) shown.push(`${held.length - shownStretches} stretches more`);
   const lines = [`around: ${what} held in ${heldBuckets} of ${windows} windows of 10 s`];
-  if (highest !== undefined) {
-    const when = formatTime(highest.startUnixNs);
-    lines[0] += `; the highest was ${formatDelay(highest.valueNs)}, at ${when}`;
+  if (seen !== undefined) {
+    const when = formatTime(seen.startUnixNs);
+    lines[0] += `; the ${which} was ${formatDelay(seen.valueNs)}, at ${when}`;
   }
   lines.push(...shown.map((range) => `  ${range}`));
   if (unsureBuckets > 0) {
