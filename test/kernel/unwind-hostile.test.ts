@@ -90,8 +90,9 @@ test(`seed ${seed}: tables of a hostile file`, { skip }, async () => {
   };
   let hostileSamples = 0;
   let cut = 0;
-  const rounds = fc.sample(fc.tuple(spoilings, fc.nat()), { seed, numRuns: 3 });
-  for (const [how, randomSeed] of rounds) {
+  const worst: Spoiling = { blocks: 'all', share: 1, levels: 1, hasSegments: true };
+  const rounds = fc.sample(fc.tuple(spoilings, fc.nat()), { seed, numRuns: 2 });
+  for (const [how, randomSeed] of [[worst, seed] as const, ...rounds]) {
     const found = await run(how, randomSeed);
     for (const { verdict, sample } of found.stops) {
       if (verdict === 'moved' || verdict === 'no-truth') continue;
@@ -106,6 +107,6 @@ test(`seed ${seed}: tables of a hostile file`, { skip }, async () => {
     }
     hostileSamples += found.neighbours.length;
   }
-  assert.ok(hostileSamples > 100, `${hostileSamples} stacks of the hostile file`);
+  assert.ok(hostileSamples > 30, `${hostileSamples} stacks of the hostile file`);
   assert.ok(cut > 0, 'the tables did harm, to their own file');
 });
