@@ -1,7 +1,7 @@
 // What a probe is, as data: one NAME.bpf.c and one NAME.ts that exports `descriptor`. Probes are
 // found by listing bpf/probes; shared code reads descriptors and never asks which probe it has.
 
-import type { ValueType } from '../storage/model/stream.js';
+import type { MetricKey, ValueType } from '../storage/model/stream.js';
 
 export interface ProbeDescriptor {
   readonly name: string;
@@ -118,8 +118,10 @@ export interface MetricOutput {
   readonly stream: string;
   readonly valueType: ValueType;
   readonly fields: readonly KeyField[];
-  /** Of a counter: the largest so many rows of a flush stay, the rest is summed in one. */
+  /** Of a counter: the largest so many rows of a flush stay as they are. Of the rest these fields
+   *  are folded, as long as that makes as many rows more; what is left is summed in one. */
   readonly top?: number;
+  readonly foldFirst?: readonly string[];
   /** Names outside: OpenTelemetry's, whose unit is seconds, and Prometheus's. */
   readonly otel: string;
   readonly prometheus: string;
@@ -158,14 +160,12 @@ export type FileTexts = ReadonlyMap<string, string>;
 export interface CheckedInterval {
   /** Counters of the header, by their names in the struct of `stats`. */
   readonly stats: Readonly<Record<string, number>>;
-  /** Of the first metric output: label by field, and its delays. */
-  readonly keys: readonly CheckedKey[];
-}
-
-export interface CheckedKey {
-  readonly labels: Readonly<Record<string, string | number>>;
-  readonly count: number;
-  readonly sumNs: number;
+  /** Of the first metric output: names of the labels, and by row the labels, how many delays, and
+   *  their sum. */
+  readonly fields: readonly string[];
+  readonly keys: readonly MetricKey[];
+  readonly counts: Float64Array;
+  readonly sumsNs: Float64Array;
 }
 
 /** Pure: whoever calls reads the files. */

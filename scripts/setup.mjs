@@ -4,6 +4,7 @@
 //   node scripts/setup.mjs --test    and its tests
 //   node scripts/setup.mjs --kernels and those that boot other kernels
 //   node scripts/setup.mjs --truth   and bench:truth
+//   node scripts/setup.mjs --signals and bench:signals
 // Made for Debian 12; elsewhere it looks for the same tools and says what is missing.
 
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -64,6 +65,14 @@ const forTests = [
 ];
 
 /** Programs whose stacks are compared with gdb's, and what builds them. */
+const forSignals = [
+  {
+    package: 'libbpf-tools',
+    why: 'runqlat and biolatency, to compare the cost with',
+    isThere: () => existsSync('/usr/sbin/runqlat') && existsSync('/usr/sbin/biolatency'),
+  },
+];
+
 const forTruth = [
   ...['python3', 'perl', 'bash', 'openssl', 'gzip', 'sqlite3', 'g++', 'rustc'].map((name) => ({
     package: name,
@@ -94,6 +103,7 @@ function main() {
     ...(process.argv.includes('--test') || needsKernels ? forTests : []),
     ...(needsKernels ? forKernels : []),
     ...(process.argv.includes('--truth') ? forTruth : []),
+    ...(process.argv.includes('--signals') ? forSignals : []),
   ];
   installSystemPackages(wanted.filter((item) => !item.isThere()));
   if (needsNpm) installNpmPackages();

@@ -15,12 +15,15 @@ function requests(stat: string | undefined): number {
 }
 
 /** Completed requests by device. Empty flushes are not among them: they are never issued. */
-function seenByDevice({ keys }: CheckedInterval): Map<string, number> {
+function seenByDevice({ fields, keys, counts }: CheckedInterval): Map<string, number> {
+  const [device, phase, operation] = ['device', 'phase', 'operation'].map((name) =>
+    fields.indexOf(name),
+  ) as [number, number, number];
   const seen = new Map<string, number>();
-  for (const { labels, count } of keys) {
-    if (labels['phase'] !== 'device' || labels['operation'] === 'other') continue;
-    const device = String(labels['device']);
-    seen.set(device, (seen.get(device) ?? 0) + count);
+  for (const [row, key] of keys.entries()) {
+    if (key[phase] !== 'device' || key[operation] === 'other') continue;
+    const name = String(key[device]);
+    seen.set(name, (seen.get(name) ?? 0) + counts[row]!);
   }
   return seen;
 }

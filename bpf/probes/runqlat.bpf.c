@@ -172,7 +172,7 @@ static __always_inline void end_wait(struct cpu_runs *cpu, struct runq_stats *co
 				     __u32 generation, __u64 now)
 {
 	__u64 start = record->waits_since_ns;
-	struct runq_key key;
+	struct runq_key *key = &record->key;
 
 	record->waits_since_ns = 0;
 	if (start == 0 || record->switches != switch_count(task)) {
@@ -184,11 +184,10 @@ static __always_inline void end_wait(struct cpu_runs *cpu, struct runq_stats *co
 		return;
 	}
 	if (task_throttled_ns(task) != record->throttled_ns)
-		record->key.cause = RUNQ_THROTTLED;
-	key = record->key;
-	if (key.cause == RUNQ_THROTTLED)
+		key->cause = RUNQ_THROTTLED;
+	if (key->cause == RUNQ_THROTTLED)
 		counters->throttled++;
-	if (add_delay(&waits, generation, &key, &key.octave, now - start))
+	if (add_delay(&waits, generation, key, &key->octave, now - start))
 		counters->lost_map_full++;
 	else
 		counters->captured++;

@@ -18,11 +18,12 @@ function processFields(from: string, prefix: string): KeyField[] {
 }
 
 /** Delay per process of one interval, longest first. Folded processes have no pid. */
-function delayByPid({ keys }: CheckedInterval): Map<number, number> {
+function delayByPid({ fields, keys, sumsNs }: CheckedInterval): Map<number, number> {
+  const column = fields.indexOf('pid');
   const sums = new Map<number, number>();
-  for (const { labels, sumNs } of keys) {
-    const pid = Number(labels['pid']);
-    if (pid > 0) sums.set(pid, (sums.get(pid) ?? 0) + sumNs);
+  for (const [row, key] of keys.entries()) {
+    const pid = Number(key[column]);
+    if (pid > 0) sums.set(pid, (sums.get(pid) ?? 0) + sumsNs[row]!);
   }
   return new Map([...sums].sort(([, a], [, b]) => b - a));
 }
@@ -140,6 +141,7 @@ export const descriptor: ProbeDescriptor = {
       kind: 'counter',
       map: 'culprits',
       top: 64,
+      foldFirst: ['pid', 'start', 'comm', 'cgroup'],
       stream: 'runq_culprit',
       valueType: { type: 'cpu', unit: 'nanoseconds' },
       otel: 'flamekeeper.runq.culprit',

@@ -78,8 +78,7 @@ export class ProbeMetrics implements MetricSource {
     const drained = this.#maps.drain(this.#retired);
     const taken = this.#streams.map((stream, i) => takeStream(stream, drained[i]!, naming));
     const { stats, columns, info } = taken[0]!;
-    const keys = checkedKeys(info, columns);
-    const checks = this.#checks.compare({ stats, keys });
+    const checks = this.#checks.compare({ stats, ...checkedRows(info, columns) });
     return taken.map(({ info, stats, columns }, i) => {
       const own = headerCounters(stats);
       const beside = i === 0 ? { ...this.#takeMisses(), ...checks } : {};
@@ -127,12 +126,13 @@ function headerCounters(stats: Readonly<Record<string, number>>): Counters {
   );
 }
 
-function checkedKeys(info: StreamInfo, columns: HistogramColumns | PointColumns) {
-  if (columns.kind !== 'histogram') return [];
-  const names = info.fields!.map(({ name }) => name);
-  return columns.keys.map((key, row) => ({
-    labels: Object.fromEntries(names.map((name, i) => [name, key[i]!])),
-    count: columns.totals[row]!,
-    sumNs: columns.sumsNs[row]!,
-  }));
+function checkedRows({ fields = [] }: StreamInfo, columns: HistogramColumns | PointColumns) {
+  const { keys } = columns;
+  const isHistogram = columns.kind === 'histogram';
+  return {
+    fields: fields.map(({ name }) => name),
+    keys,
+    counts: isHistogram ? columns.totals : columns.values,
+    sumsNs: isHistogram ? columns.sumsNs : columns.values,
+  };
 }

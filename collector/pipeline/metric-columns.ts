@@ -13,6 +13,8 @@ import type { HistogramColumns, PointColumns } from '../messages.js';
 import { memberAt, numberReader, readU64 } from './record-fields.js';
 import type { Naming } from './samples.js';
 
+/** Entries beyond the largest that are looked at one by one. */
+const MAX_FOLDED = 1024;
 const SLOTS: number = wire.FkSlot.FK_OCTAVE_SLOTS;
 const SLOT_BIAS: number = wire.FkSlot.FK_SLOT_BIAS;
 /** Counts and sum of struct fk_octave. */
@@ -31,21 +33,22 @@ export class KeyLabels {
   /** Where a histogram's octave stands in the key. */
   readonly octaveOffset: number | undefined;
   readonly sizeBytes: number;
-  /** Rows that stay; see MetricOutput. */
-  readonly top: number | undefined;
+  /** See MetricOutput. */
+  readonly limits: Pick<MetricOutput, 'top' | 'foldFirst'>;
   readonly #readers: readonly ReadLabel[];
 
   /** `struct` is the key's; `settings` are the values of the probe's knobs. */
   constructor(
-    { kind, fields, top }: MetricOutput,
+    output: MetricOutput,
     struct: BtfStruct,
     settings: Readonly<Record<string, number | boolean>>,
   ) {
+    const { kind, fields } = output;
     const kept = fields.filter(({ onlyWith }) => onlyWith === undefined || settings[onlyWith]);
     this.fields = kept.map(fieldInfo);
     this.#readers = kept.map((field) => labelReader(struct, field));
     this.sizeBytes = struct.sizeBytes;
-    this.top = top;
+    this.limits = output;
     this.octaveOffset = kind === 'histogram' ? memberAt(struct, 'octave').offset : undefined;
   }
 
@@ -55,20 +58,40 @@ export class KeyLabels {
 }
 
 export function counterColumns(
-  { count, keys: bytes, values }: DrainedKeys,
+  { keys: bytes, values }: DrainedKeys,
   labels: KeyLabels,
   naming: KeyNaming,
 ): PointColumns {
+  const { top = values.length, foldFirst = [] } = labels.limits;
   const view = viewOf(bytes);
   const order = [...values.keys()].sort((a, b) => values[b]! - values[a]!);
-  const kept = order.slice(0, labels.top);
-  const keys = kept.map((entry) => labels.read(view, entry * labels.sizeBytes, naming));
-  const sums = kept.map((entry) => values[entry]!);
-  if (kept.length < count) {
-    keys.push(overflowKey(labels.fields));
-    sums.push(order.slice(labels.top).reduce((sum, entry) => sum + values[entry]!, 0));
+  const labelled = order.slice(0, top + MAX_FOLDED);
+  const other = overflowKey(labels.fields);
+  const folds = labels.fields.map(({ name }) => foldFirst.includes(name));
+  const rows = new Map<string, { key: MetricKey; sum: number }>();
+  /** False where that would make more than `most` rows. */
+  const add = (key: MetricKey, sum: number, most = Infinity): boolean => {
+    const id = key.join('\0');
+    const row = rows.get(id) ?? { key, sum: 0 };
+    if (!rows.has(id) && rows.size >= most) return false;
+    rows.set(id, row);
+    row.sum += sum;
+    return true;
+  };
+  const named = withLastImage(naming);
+  for (const [rank, entry] of labelled.entries()) {
+    const key = labels.read(view, entry * labels.sizeBytes, named);
+    const folded = key.map((part, i) => (folds[i] ? other[i]! : part));
+    const isFolded = foldFirst.length > 0;
+    if (rank < top) add(key, values[entry]!);
+    else if (!isFolded || !add(folded, values[entry]!, 2 * top)) add(other, values[entry]!);
   }
-  return { kind: 'counter', keys, values: Float64Array.from(sums) };
+  for (const entry of order.slice(labelled.length)) add(other, values[entry]!);
+  return {
+    kind: 'counter',
+    keys: Array.from(rows.values(), ({ key }) => key),
+    values: Float64Array.from(rows.values(), ({ sum }) => sum),
+  };
 }
 
 export function histogramColumns(
@@ -78,8 +101,9 @@ export function histogramColumns(
 ): HistogramColumns {
   const { count, values } = drained;
   const view = viewOf(drained.keys);
-  const groups = [...groupEntries(drained, labels).values()];
-  const keys = groups.map((entries) => labels.read(view, entries[0]! * labels.sizeBytes, naming));
+  const groups = groupEntries(drained, labels);
+  const named = withLastImage(naming);
+  const keys = groups.map((entries) => labels.read(view, entries[0]! * labels.sizeBytes, named));
   const starts = new Uint32Array(groups.length + 1);
   const slots = new Int16Array(count * SLOTS);
   const counts = new Float64Array(count * SLOTS);
@@ -106,24 +130,45 @@ export function histogramColumns(
   return { kind: 'histogram', keys, starts, ...used, totals, sumsNs };
 }
 
-/** The entries of each key, by its bytes without the octave. */
+/** The entries of each key: keys are equal when all their words but the octave are. */
 function groupEntries(
   { count, keys }: DrainedKeys,
   { sizeBytes, octaveOffset }: KeyLabels,
-): Map<string, number[]> {
-  const bytes = Buffer.from(keys.buffer, keys.byteOffset, keys.byteLength);
-  const groups = new Map<string, number[]>();
+): number[][] {
+  const stride = sizeBytes / 4;
+  const octaveWord = octaveOffset! / 4;
+  const words = new Uint32Array(keys.buffer, keys.byteOffset, count * stride);
+  const groups: number[][] = [];
+  const byHash = new Map<number, number[][]>();
   for (let entry = 0; entry < count; entry++) {
-    const at = entry * sizeBytes;
-    const octaveAt = at + octaveOffset!;
-    const key =
-      bytes.toString('latin1', at, octaveAt) +
-      bytes.toString('latin1', octaveAt + 4, at + sizeBytes);
-    const entries = groups.get(key);
-    if (entries === undefined) groups.set(key, [entry]);
-    else entries.push(entry);
+    let hash = 0;
+    for (let i = 0; i < stride; i++) {
+      if (i === octaveWord) continue;
+      hash = Math.imul(hash ^ words[entry * stride + i]!, 0x9e3779b1) ^ (hash >>> 15);
+    }
+    const candidates = byHash.get(hash) ?? [];
+    const group = candidates.find(([first]) => isSameKey(words, stride, octaveWord, first!, entry));
+    if (group !== undefined) {
+      group.push(entry);
+      continue;
+    }
+    const fresh = [entry];
+    groups.push(fresh);
+    byHash.set(hash, [...candidates, fresh]);
   }
   return groups;
+}
+
+function isSameKey(
+  words: Uint32Array,
+  stride: number,
+  octaveWord: number,
+  ...[a, b]: readonly [number, number]
+): boolean {
+  for (let i = 0; i < stride; i++) {
+    if (i !== octaveWord && words[a * stride + i] !== words[b * stride + i]) return false;
+  }
+  return true;
 }
 
 function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
@@ -173,8 +218,10 @@ function labelReader(struct: BtfStruct, field: KeyField): ReadLabel {
   }
 }
 
+type Image = ReturnType<Naming['image']>;
+
 /** The program image of the struct fk_incarnation there. */
-function imageAt(view: DataView, at: number, naming: KeyNaming): ReturnType<Naming['image']> {
+function imageAt(view: DataView, at: number, naming: KeyNaming): Image {
   return naming.image(
     view.getUint32(at + 8, true),
     readU64(view, at),
@@ -182,7 +229,25 @@ function imageAt(view: DataView, at: number, naming: KeyNaming): ReturnType<Nami
   );
 }
 
-function threadName(tid: number, image: ReturnType<Naming['image']>): string {
+/** A key's labels ask for the same image several times: the last one is kept. */
+function withLastImage(naming: KeyNaming): KeyNaming {
+  let [lastTgid, lastStart, lastExec] = [-1, -1, -1];
+  let last: Image;
+  return {
+    image(tgid, startBootNs, execId) {
+      if (tgid !== lastTgid || startBootNs !== lastStart || execId !== lastExec) {
+        last = naming.image(tgid, startBootNs, execId);
+        [lastTgid, lastStart, lastExec] = [tgid, startBootNs, execId];
+      }
+      return last;
+    },
+    cgroupPath: (id) => naming.cgroupPath(id),
+    userName: (uid) => naming.userName(uid),
+    deviceName: (number) => naming.deviceName(number),
+  };
+}
+
+function threadName(tid: number, image: Image): string {
   if (image === undefined) return '';
   return image.isFolded ? image.comm : image.threadName(tid);
 }

@@ -314,8 +314,13 @@ test('the check agrees, and tells of devices that make no requests', { skip }, a
       ['/sys/block/vda/mq/0/nr_tags', '128\n'],
       ['/sys/block/dm-0/stat', stat(writes)],
     ]);
-  const labels = { device: 'vda', phase: 'device', operation: 'write' };
-  const interval = { stats: { empty_flushes: 2 }, keys: [{ labels, count: 5, sumNs: 9 }] };
+  const interval = {
+    stats: { empty_flushes: 2 },
+    fields: ['device', 'phase', 'operation'],
+    keys: [['vda', 'device', 'write'], ['vda', 'queue', 'write'], ['vda', 'device', 'other']],
+    counts: Float64Array.of(5, 5, 3),
+    sumsNs: Float64Array.of(9, 9, 9),
+  };
   assert.deepEqual(descriptor.checks![0]!.compare(files(10), files(17), interval), {
     kernel: 7,
     ours: 7,

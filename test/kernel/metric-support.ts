@@ -7,7 +7,6 @@ import type { ProbeDescriptor } from '../../bpf/descriptor.js';
 import { FLIP_PAUSE_MS } from '../../bpf/generations.js';
 import { loadProbe } from '../../bpf/life.js';
 import type { RodataValue } from '../../bpf/rodata.js';
-import { objectBtf } from '../../collector/agent/object-btf.js';
 import { blockDeviceName } from '../../collector/host/block-devices.js';
 import { openProbeMetrics } from '../../collector/host/probe-metrics.js';
 import type { KeyNaming } from '../../collector/pipeline/metric-columns.js';
@@ -29,7 +28,7 @@ export interface Measured {
 }
 
 /** Names as plain as they come: no process is folded, a cgroup is its id. */
-const naming: KeyNaming = {
+export const plainNaming: KeyNaming = {
   image: (tgid) => ({
     id: tgid,
     tgid,
@@ -70,7 +69,7 @@ export async function measure(
       await sleep(FLIP_PAUSE_MS + 1);
       measured.push(
         new Map(
-          metrics.take({ naming }).map(({ info, counters, columns }) => {
+          metrics.take({ naming: plainNaming }).map(({ info, counters, columns }) => {
             if (!('keys' in columns)) throw new Error('metrics have keys');
             const rows = columns.keys.map((key, row): MeasuredRow => {
               const labels = Object.fromEntries(info.fields!.map(({ name }, i) => [name, key[i]!]));
@@ -96,10 +95,6 @@ export async function measure(
 
 export function sumOf(rows: readonly MeasuredRow[], what: 'count' | 'sumNs' = 'sumNs'): number {
   return rows.reduce((sum, row) => sum + row[what], 0);
-}
-
-export function sizeOfStruct(probe: string, struct: string): number {
-  return objectBtf(objectPath(probe)).struct(struct)!.sizeBytes;
 }
 
 /** test/fixtures/pinned.c. */
