@@ -64,6 +64,7 @@ function cpuUs(): number {
 
 const seconds = secondsMemory(config.context.secondsMs / 1000);
 const readers = new HostReaders({ config, seconds, note: (text) => console.log(`  ${text}`) });
+readers.begin();
 const takes: number[] = [];
 const between: number[] = [];
 let rows = 0;

@@ -104,8 +104,10 @@ export class Front {
       await front.#startProbes(config, options);
       await processes.readExisting();
       const note = (text: string) => front.#note(text);
-      front.#metrics.add(new HostReaders({ config, seconds: options.seconds, note }));
+      const readers = new HostReaders({ config, seconds: options.seconds, note });
+      front.#metrics.add(readers);
       front.#openGate();
+      readers.begin();
       return front;
     } catch (error) {
       front.close();

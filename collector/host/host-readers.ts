@@ -52,7 +52,7 @@ export class HostReaders implements MetricSource {
   readonly #kernelLog: KernelLog | undefined;
   readonly #seconds: SecondsTimer | undefined;
   /** Streams that were read at the last bucket's end. */
-  #covered: readonly TakenStream[];
+  #covered: readonly TakenStream[] = [];
   /** Of the flushes of this bucket. */
   #samples: SampleRows[] = [];
 
@@ -63,12 +63,15 @@ export class HostReaders implements MetricSource {
     this.#processes = new BusyProcesses({ maxProcesses: context.processes });
     this.#counters = openCounters({ ...counters, maxDescriptors: limits.counterDescriptors }, mounts, note);
     this.#kernelLog = openKernelLog(context.kernelLevel, note);
-    // Where everything stands now.
+    const writer = seconds && new SecondsWriter(seconds, Math.floor(context.secondsMs / 1000));
+    this.#seconds = writer && new SecondsTimer(writer, note);
+  }
+
+  /** Where everything stands now, from which the first bucket counts. */
+  begin(): void {
     this.#readFiles();
     const stand = [...streamsOf(this.#readings.take()), ...perfStreams(this.#counters.read())];
     this.#covered = stand.map(withoutRows);
-    const writer = seconds && new SecondsWriter(seconds, Math.floor(context.secondsMs / 1000));
-    this.#seconds = writer && new SecondsTimer(writer, note);
   }
 
   take(context: TakeContext): readonly TakenStream[] {
