@@ -52,6 +52,8 @@ export interface FrontOptions {
   readonly fail: (error: Error) => void;
   /** Asks the back; it answers by Front.answered. */
   readonly ask: (question: FileQuestion) => void;
+  /** The back has better to do than to build tables. */
+  readonly isBackBusy: () => boolean;
 }
 
 export class Front {
@@ -119,7 +121,7 @@ export class Front {
     return new Set(this.#sources.flatMap(({ cpus }) => [...cpus])).size;
   }
 
-  async #startProbes(config: Config, { log, verbosity, ask }: FrontOptions): Promise<void> {
+  async #startProbes(config: Config, { log, verbosity, ask, isBackBusy }: FrontOptions): Promise<void> {
     const files = await findProbes();
     const facts = {
       ...this.#plan,
@@ -152,6 +154,7 @@ export class Front {
             limits: config.unwind,
             findMapping: (image, address) => this.#processes.findMapping(image, address),
             ask,
+            isBusy: isBackBusy,
           });
           this.#unwind = [...this.#unwind, files];
           this.#poller.add(files.fd);

@@ -65,6 +65,11 @@ export class BackThread {
     return this.#pending >= MAX_PENDING_FLUSHES;
   }
 
+  /** It has more to store than the flush it is at. */
+  get isBusy(): boolean {
+    return this.#pending > 1;
+  }
+
   flush(message: FlushMessage): void {
     this.#pending++;
     this.#post(message);

@@ -84,7 +84,9 @@ async function serve(
   figures.storeBytes = storeBytes;
   try {
     const ask = (question: FileQuestion) => back.ask(question);
-    front = await Front.start(config, { log, verbosity, fail, ask, seconds });
+    const isBackBusy = () => back.isBusy;
+    const options = { log, verbosity, fail, ask, isBackBusy, seconds };
+    front = await Front.start(config, options);
     const flush = (isLast: boolean) => flushOnce({ front: front!, back, figures, log }, isLast);
     const timer = new FlushTimer(front.intervalMs, () =>
       flush(false).catch((error: unknown) => fail(error as Error)),

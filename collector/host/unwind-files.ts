@@ -54,6 +54,8 @@ export interface UnwindFilesOptions {
   readonly findMapping: (image: wire.FkIncarnation, address: number) => Mapping | undefined;
   /** Answered by `answered`. */
   readonly ask: (question: FileQuestion) => void;
+  /** Who is asked has no time for building. */
+  readonly isBusy?: () => boolean;
 }
 
 export interface UnwindFigures extends TableCacheFigures {
@@ -250,7 +252,8 @@ export class UnwindFiles {
   #buildNext(): void {
     if (this.#isBuilding) return;
     if (this.#asked.size > 0 && nowMs() < this.#gatherUntilMs) return;
-    const key = this.#cache.next(nowMs());
+    const isBusy = this.#options.isBusy?.() === true;
+    const key = isBusy ? undefined : this.#cache.next(nowMs());
     const [file] = key === undefined ? [] : this.#waitingFor(key);
     if (file !== undefined) {
       this.#isBuilding = true;

@@ -21,7 +21,7 @@ import { leftBehind, objectsOf, perfEventsOf, stillThere, unheldObjects } from '
 
 const bucketMs = 10_000;
 const stallWithinMs = 20_000;
-const eventStreams = ['exec', 'exit'];
+const eventStreams = ['exec', 'exit', 'process', 'kernel'];
 
 /** Where in a commit to kill: after half of its writes, or in the sync that ends it. */
 export type Stall = 'write' | 'sync';
@@ -184,7 +184,8 @@ function loggedFlushes(log: string): LoggedFlush[] {
 async function storedSamples(dir: string, bucket: number): Promise<number> {
   const fromUnixNs = BigInt(bucket * bucketMs) * 1_000_000n;
   const windows = [{ fromUnixNs, toUnixNs: fromUnixNs + BigInt(bucketMs) * 1_000_000n }];
-  const query = openFiles(dir);
+  const query = await orNothing(Promise.resolve().then(() => openFiles(dir)));
+  if (query === undefined) return 0;
   const answer = await orNothing(query.aggregate({ windows, filter: {}, stream: 'cpu' }));
   query.close();
   return answer === undefined ? 0 : totalOf(answer.profile);
@@ -192,8 +193,9 @@ async function storedSamples(dir: string, bucket: number): Promise<number> {
 
 async function storedEvents(dir: string): Promise<number> {
   const window = { fromUnixNs: 0n, toUnixNs: 2n ** 62n };
-  const query = openFiles(dir);
+  const query = await orNothing(Promise.resolve().then(() => openFiles(dir)));
   let events = 0;
+  if (query === undefined) return events;
   for (const stream of eventStreams) {
     let cursor: string | undefined;
     for (let isComplete = false; !isComplete;) {
@@ -208,12 +210,12 @@ async function storedEvents(dir: string): Promise<number> {
   return events;
 }
 
-/** A store that was killed before it knew the stream or the bucket. */
+/** A store that was killed before it held anything, or knew the stream or the bucket. */
 async function orNothing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (error instanceof OperatingError && ['usage', 'empty-window'].includes(error.code)) return undefined;
+    if (error instanceof OperatingError && ['usage', 'empty-window', 'no-data'].includes(error.code)) return undefined;
     throw error;
   }
 }
