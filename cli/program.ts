@@ -1,6 +1,5 @@
 // The command line as a whole: its commands, and what becomes of an error.
 
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { printable } from '../exporters/formats/text.js';
 import { OperatingError } from '../storage/model/errors.js';
@@ -15,6 +14,7 @@ import { latencyCommand } from './latency.js';
 import { runCommand } from './run.js';
 import { statusCommand } from './status.js';
 import { topCommand } from './top.js';
+import { packageVersion } from './version.js';
 
 /** Exit codes: 0 answered, 1 the world outside is not as it must be, 2 wrong usage, 70
  *  a bug of ours (EX_SOFTWARE). */
@@ -96,18 +96,6 @@ function commanderReport(error: CommanderError): { lines: readonly string[]; exi
     ...suggestions.map((line) => `  ${line}`),
   ];
   return { lines: [...lines, '  See `flamekeeper help`.'], exitCode: exitCodes.usage };
-}
-
-/** package.json stands above the compiled and above the source folder alike. */
-function packageVersion(): string {
-  for (let url = new URL('..', import.meta.url); ; url = new URL('..', url)) {
-    try {
-      return (JSON.parse(readFileSync(new URL('package.json', url), 'utf8')) as { version: string })
-        .version;
-    } catch (error) {
-      if (url.pathname === '/') throw error;
-    }
-  }
 }
 
 export function forEachCommand(command: Command, visit: (command: Command) => void): void {

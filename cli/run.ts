@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import { addGlobalOptions, loadSettings } from './settings.js';
 import type { GlobalOptions } from './settings.js';
+import { packageVersion } from './version.js';
 
 interface RunOptions extends GlobalOptions {
   readonly frequency?: string;
@@ -32,5 +33,9 @@ async function run(options: RunOptions): Promise<void> {
   const { config } = loadSettings({ ...options });
   const { runDaemon } = await import('../collector/agent/daemon.js');
   const isTerminal = process.stderr.isTTY === true;
-  process.exitCode = await runDaemon(config, { isTerminal, verbosity: options.verbose });
+  process.exitCode = await runDaemon(config, {
+    isTerminal,
+    verbosity: options.verbose,
+    version: packageVersion(),
+  });
 }

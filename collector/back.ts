@@ -7,11 +7,14 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { assert, OperatingError } from '../storage/model/errors.js';
-import type { Query } from '../storage/model/query.js';
+import type { Exports } from '../exporters/push/exports.js';
+import type { Query, StatusAnswer, Window } from '../storage/model/query.js';
 import { Store } from '../storage/store.js';
 import type { BackOptions, FileQuestion, FlushMessage, FromBack, ToBack } from './messages.js';
+import { otlpSettings } from './agent/export-settings.js';
 import { storeMetrics } from './pipeline/store-metrics.js';
 import { SecondsReader } from './pipeline/seconds-ring.js';
+import { HttpServer } from './serve/http.js';
 import { SecondsQuery } from './serve/seconds-query.js';
 import { QueryServer } from './serve/server.js';
 import { nameFlush } from './symbols/name-flush.js';
@@ -28,18 +31,26 @@ function send(message: FromBack, transferred: readonly ArrayBuffer[] = []): void
 
 /** Reading kallsyms takes 100 ms: not more often than this. */
 const KERNEL_RELOAD_MS = 60_000;
+/** No receiver that does not answer keeps the daemon from stopping. */
+const EXPORT_STOP_MS = 2_000;
+const BUCKET_NS = 10_000_000_000n;
+
+type DaemonFigures = NonNullable<StatusAnswer['daemon']>;
 
 class Back {
   readonly #store: Store;
   readonly #symbolizer: Symbolizer;
   readonly #server: QueryServer;
   #daemon: FlushMessage['daemon'] = {};
+  #exports: Exports | undefined;
+  #http: HttpServer | undefined;
+  #brokenBlobs = 0;
   #kernelReloadedMs = performance.now();
 
-  private constructor(store: Store, server: (daemon: () => FlushMessage['daemon']) => QueryServer) {
+  private constructor(store: Store, server: (daemon: () => DaemonFigures) => QueryServer) {
     this.#store = store;
     this.#symbolizer = new Symbolizer({ maxBytes: options.config.symbols.maxBytes });
-    this.#server = server(() => this.#daemon);
+    this.#server = server(() => this.#figures());
   }
 
   static async start(): Promise<Back> {
@@ -55,7 +66,50 @@ class Back {
       config.socket,
     );
     if (problem !== undefined) log(problem);
+    await back.#startExports(log);
     return back;
+  }
+
+  /** The SDK is loaded only when something goes out. **Errors**: `bad-config`. */
+  async #startExports(log: (text: string) => void): Promise<void> {
+    const { config, names, version } = options;
+    const { maxSeries: maxPoints, withProcesses, resource } = config.export;
+    const otlp = otlpSettings(config, process.env);
+    const isAsked = config.http.listen !== '';
+    if (otlp === undefined && !isAsked) return;
+    const { Exports } = await import('../exporters/push/exports.js');
+    const exports = await Exports.start({
+      read: (window, stepNs) => this.#readMetrics(window, stepNs),
+      state: this.#store.state,
+      env: process.env,
+      log,
+      version,
+      names,
+      withProcesses,
+      maxPoints,
+      resource: Object.fromEntries(resource),
+      otlp,
+      prometheus: isAsked,
+    });
+    this.#exports = exports;
+    if (!isAsked) return;
+    this.#http = await HttpServer.start(config.http, (request, response) =>
+      exports.handle(request, response),
+    );
+  }
+
+  #readMetrics(window: Window, stepNs: bigint) {
+    const { answers, brokenBlobs } = this.#store.metrics(window, stepNs);
+    this.#brokenBlobs += brokenBlobs;
+    return answers;
+  }
+
+  #figures(): DaemonFigures {
+    const exports = this.#exports;
+    if (exports === undefined) return this.#daemon;
+    const refused = this.#http === undefined ? {} : { 'prometheus.refused': this.#http.refused };
+    const broken = { 'losses.exportedBlobs': this.#brokenBlobs };
+    return { ...this.#daemon, ...broken, ...exports.figures, ...refused };
   }
 
   get storeBytes(): number {
@@ -80,6 +134,8 @@ class Back {
     const named = nameFlush(message, this.#symbolizer, writer);
     storeMetrics(message, writer);
     const result = writer.commit();
+    // The next bucket has begun: those before it are complete.
+    if (result.isDurable) this.#exports?.complete(Number(result.bucketStartUnixNs / BUCKET_NS) - 1);
     if (named.kernelFramesUnnamed > 0 && startedMs - this.#kernelReloadedMs > KERNEL_RELOAD_MS) {
       this.#symbolizer.reloadKernel();
       this.#kernelReloadedMs = startedMs;
@@ -94,14 +150,16 @@ class Back {
     });
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#server.close();
+    this.#http?.close();
+    await this.#exports?.stop(EXPORT_STOP_MS);
     this.#store.close();
   }
 }
 
-function stop(back: Back): void {
-  back.stop();
+async function stop(back: Back): Promise<void> {
+  await back.stop();
   send({ kind: 'stopped' });
   port.close();
 }

@@ -4,6 +4,7 @@
 
 import type { Config } from '../config/load.js';
 import type { CodeSegment } from '../elf/code-ranges.js';
+import type { GivenName } from '../exporters/push/metric-names.js';
 import type { Counters } from '../storage/model/completeness.js';
 import type { Module, NameReason } from '../storage/model/frame.js';
 import type { SeriesInfo } from '../storage/model/series.js';
@@ -184,4 +185,8 @@ export interface BackOptions {
   readonly config: Config;
   /** Readings of each second, written by the front. */
   readonly seconds: SharedArrayBuffer | undefined;
+  /** Names outside that the probes gave their streams. */
+  readonly names: readonly GivenName[];
+  /** Of flamekeeper. */
+  readonly version: string;
 }

@@ -51,6 +51,29 @@ export interface Config {
     /** 0 emerg ... 7 debug; -1: none. */
     readonly kernelLevel: number;
   };
+  readonly export: {
+    readonly otlp: {
+      /** Empty: nothing is pushed, unless OTEL_EXPORTER_OTLP_* says where to. */
+      readonly endpoint: string;
+      readonly protocol: 'http/protobuf' | 'http/json' | 'grpc';
+      readonly temporality: 'cumulative' | 'delta';
+      readonly catchUpPerSecond: number;
+      readonly maxBacklogMs: number;
+    };
+    /** Of one metric. */
+    readonly maxSeries: number;
+    readonly withProcesses: boolean;
+    /** Attributes of the resource. */
+    readonly resource: readonly (readonly [string, string])[];
+  };
+  /** `listen` is empty: no HTTP server. */
+  readonly http: {
+    readonly listen: string;
+    readonly tokenFile: string;
+    readonly certificate: string;
+    readonly key: string;
+    readonly clientCa: string;
+  };
   readonly socket: { readonly mode: number; readonly group: string };
   readonly log: { readonly level: 'error' | 'warn' | 'info' | 'debug' };
   readonly probes: Knobs;
@@ -235,6 +258,25 @@ function configOf(values: OptionValues, lists: ListValues, probes: Knobs): Confi
       processes: values['context.processes'],
       cgroups: values['context.cgroups'],
       kernelLevel: values['context.kernelLevel'],
+    },
+    export: {
+      otlp: {
+        endpoint: values['export.otlp.endpoint'],
+        protocol: values['export.otlp.protocol'],
+        temporality: values['export.otlp.temporality'],
+        catchUpPerSecond: values['export.otlp.catchUp'],
+        maxBacklogMs: values['export.otlp.maxBacklog'],
+      },
+      maxSeries: values['export.maxSeries'],
+      withProcesses: values['export.processes'],
+      resource: lists['export.resource'],
+    },
+    http: {
+      listen: values['http.listen'],
+      tokenFile: values['http.tokenFile'],
+      certificate: values['http.certificate'],
+      key: values['http.key'],
+      clientCa: values['http.clientCa'],
     },
     socket: { mode: values['socket.mode'], group: values['socket.group'] },
     log: { level: values['log.level'] },

@@ -47,7 +47,15 @@ const kernelLevels = [
   'info',
   'debug',
 ] as const;
+const otlpProtocols = ['http/protobuf', 'http/json', 'grpc'] as const;
+const temporalities = ['cumulative', 'delta'] as const;
 const logLevels = ['error', 'warn', 'info', 'debug'] as const;
+
+const filePath = readBy(
+  'an absolute path of at most 4096 bytes, or empty',
+  (text) => text,
+  (path) => path === '' || (path.startsWith('/') && path.length <= 4096 && !path.includes('\0')),
+);
 
 const eventSchema = v.pipe(
   v.strictObject({
@@ -203,6 +211,68 @@ export const textOptions = {
       (name) => /^[A-Za-z0-9_.-]{0,32}\$?$/.test(name),
     ),
   },
+  'export.otlp.endpoint': {
+    default: '',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_ENDPOINT',
+    ...readBy(
+      'a URL that begins with http:// or https://, or empty',
+      (text) => text,
+      (text) => text === '' || /^https?:\/\/[^\s]{1,2000}$/.test(text),
+    ),
+  },
+  'export.otlp.protocol': {
+    default: 'http/protobuf',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_PROTOCOL',
+    allowed: `one of ${otlpProtocols.join(', ')}`,
+    schema: v.picklist(otlpProtocols),
+  },
+  'export.otlp.temporality': {
+    default: 'cumulative',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_TEMPORALITY',
+    allowed: `one of ${temporalities.join(', ')}`,
+    schema: v.picklist(temporalities),
+  },
+  'export.otlp.catchUp': {
+    default: '10',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_CATCH_UP',
+    ...integerFrom(1, 1000),
+  },
+  'export.otlp.maxBacklog': {
+    default: '24h',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_MAX_BACKLOG',
+    ...readBy(
+      'a duration from 1m to 3650d',
+      parseDurationMs,
+      (ms) => ms >= 60e3 && ms <= 3650 * 86400e3,
+    ),
+  },
+  'export.maxSeries': {
+    default: '2000',
+    environment: 'FLAMEKEEPER_EXPORT_MAX_SERIES',
+    ...integerFrom(1, 100_000),
+  },
+  'export.processes': {
+    default: 'false',
+    environment: 'FLAMEKEEPER_EXPORT_PROCESSES',
+    allowed: 'true or false',
+    schema: v.pipe(
+      v.picklist(['true', 'false']),
+      v.transform((text) => text === 'true'),
+    ),
+  },
+  'http.listen': {
+    default: '',
+    environment: 'FLAMEKEEPER_HTTP_LISTEN',
+    ...readBy(
+      'an address and a port like 127.0.0.1:9464 or [::1]:9464, or empty',
+      (text) => text,
+      (text) => text === '' || /^(?:\[[0-9a-fA-F:]{2,45}\]|[A-Za-z0-9_.-]{1,253}):\d{1,5}$/.test(text),
+    ),
+  },
+  'http.tokenFile': { default: '', environment: 'FLAMEKEEPER_HTTP_TOKEN_FILE', ...filePath },
+  'http.certificate': { default: '', environment: 'FLAMEKEEPER_HTTP_CERTIFICATE', ...filePath },
+  'http.key': { default: '', environment: 'FLAMEKEEPER_HTTP_KEY', ...filePath },
+  'http.clientCa': { default: '', environment: 'FLAMEKEEPER_HTTP_CLIENT_CA', ...filePath },
   'log.level': {
     default: 'info',
     environment: 'FLAMEKEEPER_LOG_LEVEL',
@@ -248,6 +318,20 @@ export const listOptions = {
     ] as unknown[],
     allowed: "a list of at most 64 events by perf's names, or lists of those to be read together",
     schema: v.pipe(v.array(counterGroup), v.maxLength(64)),
+  },
+  'export.resource': {
+    default: [] as unknown[],
+    allowed: 'a list of at most 64 attributes like deployment.environment.name=production',
+    schema: v.pipe(
+      v.array(v.pipe(v.string(), v.regex(/^[A-Za-z][A-Za-z0-9_.-]{0,127}=[^\0-\x1f]{1,1024}$/))),
+      v.maxLength(64),
+      v.transform((list) =>
+        list.map((text) => {
+          const at = text.indexOf('=');
+          return [text.slice(0, at), text.slice(at + 1)] as const;
+        }),
+      ),
+    ),
   },
   'counters.cgroups': {
     default: [] as unknown[],

@@ -61,6 +61,7 @@ const forTests = [
   { package: 'fio', why: 'block I/O whose latency is checked', isThere: () => hasTool('fio') },
   { package: 'procps', why: 'ps, top, vmstat, free, to check against', isThere: () => hasTool('pgrep') },
   { package: 'sysstat', why: 'iostat, mpstat, pidstat, sar', isThere: () => hasTool('pidstat') },
+  { package: 'openssl', why: 'makes certificates', isThere: () => hasTool('openssl') },
   { package: 'gdb', why: 'walks stacks, to check ours against', isThere: () => hasTool('gdb') },
 ];
 

@@ -1,5 +1,5 @@
 // One directory has one owner: it holds an exclusive SQLite lock on state.db, which ends with the
-// process however that ends. The file will keep small settings of the directory, never profiles.
+// process however that ends. The file keeps small settings of the directory, never profiles.
 
 import Database from 'better-sqlite3';
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
@@ -13,7 +13,15 @@ import { readSegment } from './segment/segment-reader.js';
 const stateFile = 'state.db';
 const stateVersion = 1;
 
+/** Small numbers that outlive the daemon, by name: how far an export got. Each `set` is one
+ *  transaction. **Errors**: SQLite's: a full disk. */
+export interface DirectoryState {
+  get(name: string): number | undefined;
+  set(values: Readonly<Record<string, number>>): void;
+}
+
 export interface DirectoryLock {
+  readonly state: DirectoryState;
   release(): void;
 }
 
@@ -37,7 +45,22 @@ export function lockDirectory(dir: string): DirectoryLock {
     db.close();
     throw error;
   }
-  return { release: () => void db.close() };
+  return { state: stateOf(db), release: () => void db.close() };
+}
+
+function stateOf(db: Db): DirectoryState {
+  const select = db.prepare('SELECT v FROM state WHERE k = ?').pluck();
+  const replace = db.prepare('INSERT OR REPLACE INTO state(k, v) VALUES (?, ?)');
+  const replaceAll = db.transaction((values: Readonly<Record<string, number>>) => {
+    for (const [name, value] of Object.entries(values)) replace.run(name, value);
+  });
+  return {
+    get: (name) => {
+      const value = select.get(name);
+      return typeof value === 'number' ? value : undefined;
+    },
+    set: (values) => void replaceAll(values),
+  };
 }
 
 /** Node's own `recursive` loops for ever where the kernel lets nothing be made, as below /proc. */

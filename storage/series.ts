@@ -10,6 +10,7 @@ import type { SlotSpan } from './model/histogram.js';
 import { HistogramSum } from './model/histogram.js';
 import type { KeySeries, SeriesAnswer, SeriesRequest } from './model/query.js';
 import type { FieldInfo, MetricKey, StreamInfo } from './model/stream.js';
+import { isMetric } from './model/stream.js';
 import type { BucketHeader } from './segment/bucket.js';
 import { bucketNs, bucketStartUnixNs } from './segment/bucket.js';
 import type { Dictionary } from './segment/dictionary.js';
@@ -19,7 +20,7 @@ import type { SegmentName } from './segment/segment-name.js';
 import { mayHold } from './segment/segment-name.js';
 import type { SegmentReader } from './segment/segment-reader.js';
 import type { QuerySource, SegmentStream } from './segments.js';
-import { readOne, requireStream, segmentsOf, storeRange, streamsOf } from './segments.js';
+import { listOrNone, namesOf, readOne, requireStream, storeRange, streamsOf } from './segments.js';
 
 const maxSteps = 100_000;
 /** Histograms of one answer, about half a kilobyte each. */
@@ -32,27 +33,88 @@ const chunkBuckets = 64;
 export function readSeries(source: QuerySource, request: SeriesRequest): SeriesAnswer {
   const kinds = ['histogram', 'counter', 'gauge'] as const;
   const stream = requireStream(source, { name: request.stream, kinds });
+  const opened = openReading(stream, request);
+  const common = read(source, [opened.reading])[0];
+  const { tally } = opened.reading;
+  if (common !== undefined) return opened.answer(common);
+  const what = `${request.stream} of that time`;
+  if (tally.brokenBlobs === 0) {
+    throw new OperatingError('empty-window', `the store holds no ${what}`);
+  }
+  throw new OperatingError('store-failed', `the ${what} is damaged and cannot be read`);
+}
+
+/** All histograms, counters and gauges of a window at once, by all their fields: each segment is
+ *  opened once. Streams without data there are left out. **Errors**: `usage`: a bad step, an answer
+ *  too large. */
+export function readAllSeries(
+  source: QuerySource,
+  { window, stepNs }: Pick<SeriesRequest, 'window' | 'stepNs'>,
+): AllSeries {
+  const range = bucketRanges([window])[0]!;
+  const streams = new Map<string, StreamInfo>();
+  for (const name of listOrNone(source.dir)) {
+    if (!mayHold(name, range)) continue;
+    const known = readOne(source.dir, name, (segment) => streamsOf(namesOf(source, name, segment)));
+    if (typeof known === 'string') continue;
+    for (const { info } of known) {
+      if (!isMetric(info.kind)) continue;
+      streams.set(JSON.stringify([info.name, info.kind, info.valueType.unit]), info);
+    }
+  }
+  const opened = Array.from(streams.values(), (stream) =>
+    openReading(stream, { window, stepNs, filter: {}, stream: stream.name }),
+  );
+  const common = read(source, opened.map(({ reading }) => reading));
+  return {
+    answers: opened.flatMap(({ answer }, i) => (common[i] === undefined ? [] : answer(common[i]))),
+    brokenBlobs: opened.reduce((sum, { reading }) => sum + reading.tally.brokenBlobs, 0),
+  };
+}
+
+export interface AllSeries {
+  readonly answers: readonly SeriesAnswer[];
+  readonly brokenBlobs: number;
+}
+
+/** What all kinds of answers have. */
+type CommonAnswer = Omit<SeriesAnswer, 'kind' | 'keys' | 'fields'>;
+
+interface OpenedReading {
+  readonly reading: AnyReading;
+  readonly answer: (common: CommonAnswer) => SeriesAnswer;
+}
+
+/** **Errors**: `usage`. */
+function openReading(stream: StreamInfo, request: SeriesRequest): OpenedReading {
   const by = fieldsOf(stream, request.by);
   switch (stream.kind) {
     case 'histogram': {
       const reading = new Reading(stream, request, { ...histograms, fields: by });
-      const common = read(source, request, reading);
-      const keys = reading.table.keys.map(({ key, values }) => ({
-        key,
-        values: values.map((sum) => sum?.histogram()),
-      }));
-      return { kind: 'histogram', ...common, fields: by, keys };
+      const keys = () =>
+        reading.table.keys.map(({ key, values }) => ({
+          key,
+          values: values.map((sum) => sum?.histogram()),
+        }));
+      return {
+        reading,
+        answer: (common) => ({ kind: 'histogram', ...common, fields: by, keys: keys() }),
+      };
     }
     case 'counter': {
       const reading = new Reading(stream, request, { ...counters, fields: by });
-      const common = read(source, request, reading);
-      return { kind: 'counter', ...common, fields: by, keys: reading.table.keys };
+      return {
+        reading,
+        answer: (common) => ({ kind: 'counter', ...common, fields: by, keys: reading.table.keys }),
+      };
     }
     default: {
       // The last value of a step is known by the whole key only.
       const reading = new Reading(stream, request, { ...gauges, fields: stream.fields ?? [] });
-      const common = read(source, request, reading);
-      return { kind: 'gauge', ...common, fields: by, keys: sumKeys(reading, by) };
+      return {
+        reading,
+        answer: (common) => ({ kind: 'gauge', ...common, fields: by, keys: sumKeys(reading, by) }),
+      };
     }
   }
 }
@@ -91,52 +153,51 @@ const gauges: Kind<number, number> = {
   maxValues: Infinity,
 };
 
-/** Reads all segments; what the answers of all kinds have. */
-function read<Value, Sum>(
+/** Reads all segments into the readings, which are of one window; what their answers have in common,
+ *  undefined where nothing was found. */
+function read(
   source: QuerySource,
-  request: SeriesRequest,
-  reading: Reading<Value, Sum>,
-): Omit<SeriesAnswer, 'kind' | 'keys' | 'fields'> {
-  const { steps, stream, tally } = reading;
-  const segments = segmentsOf(source.dir);
-  const lastBuckets: number[] = [];
+  readings: readonly AnyReading[],
+): readonly (CommonAnswer | undefined)[] {
+  const segments = listOrNone(source.dir);
+  const lastBuckets = readings.map((): number[] => []);
   for (const name of segments) {
-    if (!mayHold(name, steps.range)) continue;
-    const last = readOne(source.dir, name, (segment) =>
-      readSegment(segment, { name, reading, known: source.dictionaryOf(name.fileName) }),
-    );
-    if (last === 'broken') tally.brokenBlobs++;
-    else if (typeof last === 'number') lastBuckets.push(last);
+    if (!readings.some(({ steps }) => mayHold(name, steps.range))) continue;
+    const known = source.dictionaryOf(name.fileName);
+    const lasts = readOne(source.dir, name, (segment) => {
+      const names = known === undefined ? segment.metricNames() : { dictionary: known, broken: 0 };
+      return readings.map((reading) => readSegment(segment, { ...names, name }, reading));
+    });
+    if (lasts === 'broken') for (const { tally } of readings) tally.brokenBlobs++;
+    if (typeof lasts === 'string') continue;
+    for (const [i, last] of lasts.entries()) if (last !== undefined) lastBuckets[i]!.push(last);
   }
-  if (tally.buckets === 0) {
-    const what = `${request.stream} of that time`;
-    if (tally.brokenBlobs === 0) {
-      throw new OperatingError('empty-window', `the store holds no ${what}`);
-    }
-    throw new OperatingError('store-failed', `the ${what} is damaged and cannot be read`);
-  }
-  return {
-    stream,
-    steps: steps.starts,
-    coveredNs: steps.coveredNs,
-    coverage: tally.finish([steps.range], storeRange(segments, lastBuckets)),
-    counters: tally.counters,
-  };
+  return readings.map(({ stream, steps, tally }, i) =>
+    tally.buckets === 0
+      ? undefined
+      : {
+          stream,
+          steps: steps.starts,
+          coveredNs: steps.coveredNs,
+          coverage: tally.finish([steps.range], storeRange(segments, lastBuckets[i]!)),
+          counters: tally.counters,
+        },
+  );
 }
 
-interface SegmentPart<Value, Sum> {
+interface SegmentNames {
   readonly name: SegmentName;
-  readonly known: Dictionary | undefined;
-  readonly reading: Reading<Value, Sum>;
+  readonly dictionary: Dictionary;
+  readonly broken: number;
 }
 
 /** Returns the segment's last bucket. */
-function readSegment<Value, Sum>(
+function readSegment(
   segment: SegmentReader,
-  { name, known, reading }: SegmentPart<Value, Sum>,
+  names: SegmentNames,
+  reading: AnyReading,
 ): number | undefined {
   const { tally, steps } = reading;
-  const names = known === undefined ? segment.metricNames() : { dictionary: known, broken: 0 };
   tally.brokenBlobs += names.broken;
   const streams = streamsOf(names.dictionary);
   const end = segment.lastBucket(streams.map(({ id }) => id)).bucket;
@@ -144,7 +205,7 @@ function readSegment<Value, Sum>(
     .filter(({ info }) => reading.takes(info))
     .map((stream) => ({ id: stream.id, rows: reading.rowsOf(stream, names.dictionary) }));
   const last = Math.min(steps.range.last, end ?? -1);
-  const first = Math.max(steps.range.first, name.startBucket);
+  const first = Math.max(steps.range.first, names.name.startBucket);
   for (let from = first; from <= last && wanted.length > 0; from += chunkBuckets) {
     const blobs = wanted.flatMap(({ id, rows }) => {
       const live = segment.live(id, { first: from, last: Math.min(last, from + chunkBuckets - 1) });
@@ -191,6 +252,12 @@ class Steps {
 
 /** Row of the answer for the id of a key in one segment; -1 when the filter keeps it out. */
 type RowOf = (id: number) => number;
+
+/** A reading of values of any kind. */
+type AnyReading = Pick<
+  Reading<unknown, unknown>,
+  'tally' | 'stream' | 'steps' | 'takes' | 'rowsOf' | 'add'
+>;
 
 /** What has been read of a stream so far, by key and step. */
 class Reading<Value, Sum> {

@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert, OperatingError } from './model/errors.js';
-import type { Query } from './model/query.js';
+import type { Query, Window } from './model/query.js';
 import type { CommitResult, FlushSpan, FlushWriter } from './model/writer.js';
 import {
   dropBallast,
@@ -20,7 +20,7 @@ import {
   unlinkSegment,
 } from './directory.js';
 import { Flush } from './flush.js';
-import type { DirectoryLock } from './lock.js';
+import type { DirectoryLock, DirectoryState } from './lock.js';
 import { lockDirectory } from './lock.js';
 import { DirectoryQuery } from './query.js';
 import { RunningBuckets } from './running.js';
@@ -30,6 +30,9 @@ import { errorCode, isBroken, isOutside } from './segment/schema.js';
 import type { SegmentName } from './segment/segment-name.js';
 import { dayEndBucket, parseSegmentName, segmentName } from './segment/segment-name.js';
 import { finishSegment, SegmentWriter } from './segment/segment-writer.js';
+import type { QuerySource } from './segments.js';
+import type { AllSeries } from './series.js';
+import { readAllSeries } from './series.js';
 
 const defaultMaxNodes = 1_000_000;
 const defaultBallastBytes = 8 * 2 ** 20;
@@ -108,11 +111,19 @@ export class Store {
     });
   }
 
+  get state(): DirectoryState {
+    return this.#lock.state;
+  }
+
+  /** All metrics of a window, step by step; see readAllSeries. **Errors**: `usage`,
+   *  `store-failed`. */
+  metrics(window: Window, stepNs: bigint): AllSeries {
+    return readAllSeries(this.#source(), { window, stepNs });
+  }
+
   /** Answers from the same files, with the running segment's dictionary from memory. */
   query(): Query {
-    const dictionaryOf = (fileName: string) =>
-      this.#active?.name.fileName === fileName ? this.#active.dictionary : undefined;
-    return new DirectoryQuery({ dir: this.#options.dir, dictionaryOf });
+    return new DirectoryQuery(this.#source());
   }
 
   /** Writes what a full disk kept in memory if it can, and gives the directory free. */
@@ -127,6 +138,12 @@ export class Store {
       this.#running = undefined;
       this.#lock.release();
     }
+  }
+
+  #source(): QuerySource {
+    const dictionaryOf = (fileName: string) =>
+      this.#active?.name.fileName === fileName ? this.#active.dictionary : undefined;
+    return { dir: this.#options.dir, dictionaryOf };
   }
 
   #recover(): void {

@@ -12,6 +12,7 @@ import { FlushTimer } from './flush-timer.js';
 import type { Log } from './log.js';
 import { createLog } from './log.js';
 import { OwnSize } from './own-size.js';
+import { findProbes, givenNames } from './probes.js';
 import { relaunchWithSettings } from './relaunch.js';
 import { StatusLine } from './status-line.js';
 import { stopSignal } from './stop-signal.js';
@@ -21,6 +22,8 @@ export interface DaemonOptions {
   readonly isTerminal: boolean;
   /** 1 and more: libbpf's and the verifier's log. */
   readonly verbosity: number;
+  /** Of flamekeeper, told with what is exported. */
+  readonly version: string;
 }
 
 /** Runs until SIGINT, SIGTERM or SIGHUP; resolves to the exit code. **Errors**: rejects with an
@@ -62,7 +65,7 @@ interface Threads {
 
 async function serve(
   config: Config,
-  { log, figures, signal, verbosity }: Running,
+  { log, figures, signal, verbosity, version }: Running,
 ): Promise<number> {
   const stopping = new Promise((resolve) => signal.addEventListener('abort', resolve));
   let fail: (error: Error) => void = () => undefined;
@@ -76,7 +79,8 @@ async function serve(
     log('debug', storedText(message));
   };
   const seconds = secondsMemory(Math.floor(config.context.secondsMs / 1000));
-  const { back, storeBytes } = await BackThread.start({ config, seconds }, log, {
+  const names = givenNames(await findProbes());
+  const { back, storeBytes } = await BackThread.start({ config, seconds, names, version }, log, {
     flushed: onFlushed,
     answered: (answer) => front?.answered(answer),
     failed: fail,

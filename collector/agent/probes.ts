@@ -7,6 +7,7 @@ import { loadProbe } from '../../bpf/life.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
 import type { RodataValue } from '../../bpf/rodata.js';
 import type { Config } from '../../config/load.js';
+import type { GivenName } from '../../exporters/push/metric-names.js';
 import { OperatingError } from '../../storage/model/errors.js';
 import type { Log } from './log.js';
 
@@ -37,6 +38,17 @@ export async function findProbes(folder: URL = FOLDER): Promise<ProbeFile[]> {
       };
       return { descriptor, objectPath: new URL(name.replace(/\.js$/, '.bpf.o'), folder).pathname };
     }),
+  );
+}
+
+/** How the probes call their histograms and counters outside. */
+export function givenNames(files: readonly ProbeFile[]): GivenName[] {
+  return files.flatMap(({ descriptor: { outputs, summary } }) =>
+    outputs.flatMap((output) =>
+      output.kind === 'histogram' || output.kind === 'counter'
+        ? [{ stream: output.stream, name: output.otel, description: summary }]
+        : [],
+    ),
   );
 }
 

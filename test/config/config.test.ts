@@ -79,6 +79,12 @@ limits:
   { stackMapEntries: 1024, countMapEntries: 2048, eventsPerFlush: 5, counterDescriptors: 9 }
 counters: { events: [cycles, [msr/tsc/, 'cpu/event=1,umask=2/u']], cgroups: [/a.slice/b] }
 context: { seconds: 1m, processes: 7, cgroups: 8, kernelLevel: none }
+export:
+  otlp: { endpoint: 'http://c:4318', protocol: grpc, temporality: delta, catchUp: 5, maxBacklog: 1h }
+  maxSeries: 50
+  processes: true
+  resource: ['a.b=c=d']
+http: { listen: '[::1]:9464', tokenFile: /t, certificate: /c, key: /k, clientCa: /a }
 socket: { mode: 0600, group: adm }
 log: { level: debug }
 probes: { process: { arguments: true }, mine: { bins: 7 } }
@@ -109,11 +115,24 @@ probes: { process: { arguments: true }, mine: { bins: 7 } }
       cgroups: ['/a.slice/b'],
     },
     context: { secondsMs: 60_000, processes: 7, cgroups: 8, kernelLevel: -1 },
+    export: {
+      otlp: {
+        endpoint: 'http://c:4318',
+        protocol: 'grpc',
+        temporality: 'delta',
+        catchUpPerSecond: 5,
+        maxBacklogMs: 3600e3,
+      },
+      maxSeries: 50,
+      withProcesses: true,
+      resource: [['a.b', 'c=d']],
+    },
+    http: { listen: '[::1]:9464', tokenFile: '/t', certificate: '/c', key: '/k', clientCa: '/a' },
     socket: { mode: 0o600, group: 'adm' },
     log: { level: 'debug' },
   });
-  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 17 });
-  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 17 });
+  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 23 });
+  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 23 });
 });
 
 test('a flag wins over the environment, that over the file, that over the default', () => {

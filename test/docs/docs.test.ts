@@ -15,6 +15,7 @@ const documents = [
   'docs/errors.md',
   'docs/requirements.md',
   'docs/checklist.md',
+  'docs/backends.md',
   'CHANGELOG.md',
 ];
 

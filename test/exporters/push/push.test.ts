@@ -1,0 +1,326 @@
+// The push against a receiver of our own: what arrives equals what the store holds, and nothing is
+// missing or wrongly repeated whatever the receiver does.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Exports } from '../../../exporters/push/exports.js';
+import type { OtlpOptions } from '../../../exporters/push/exports.js';
+import { firstSlot } from '../../../storage/model/histogram.js';
+import type { Histogram } from '../../../storage/model/histogram.js';
+import type { Store } from '../../../storage/store.js';
+import { faults, load, noon, openStore, runq, second, temporaryDir, windowOf } from '../../storage/support.js';
+import { writeFlush } from '../../storage/support.js';
+import { OtlpReceiver } from '../../support/otlp-receiver.js';
+import type { Behaviour, ReceivedHistogram, ReceivedPoint } from '../../support/otlp-receiver.js';
+
+const bucketNs = 10n * second;
+const firstBucket = Number(noon / bucketNs);
+const protocols = ['http/protobuf', 'http/json', 'grpc'] as const;
+
+/** Buckets from noon on: two keys of a histogram and of a counter, a gauge. */
+function fill(store: Store, buckets: number, from = 0): void {
+  for (let i = from; i < from + buckets; i++) {
+    writeFlush(store, {
+      startUnixNs: noon + BigInt(i) * bucketNs,
+      lengthNs: bucketNs,
+      metrics: [
+        {
+          stream: runq,
+          rows: [
+            { key: [1, 'a', '/x'], values: [0, i + 1, 1000 * (i + 1)] },
+            { key: [2 + (i % 2), 'b', ''], values: [2 ** 33] },
+          ],
+        },
+        { stream: faults, rows: [{ key: [i % 2, 'sda'], values: [i + 1] }] },
+        { stream: load, rows: [{ key: ['d'], values: [i] }] },
+      ],
+    });
+  }
+}
+
+interface Push extends Partial<OtlpOptions> {
+  readonly log?: (text: string) => void;
+}
+
+async function start(t: TestContext, store: Store, receiver: { url: string }, more: Push = {}) {
+  const exports = await Exports.start({
+    read: (window, stepNs) => store.metrics(window, stepNs).answers,
+    state: store.state,
+    env: {},
+    log: more.log ?? (() => undefined),
+    version: '0',
+    names: [],
+    withProcesses: true,
+    maxPoints: 2000,
+    resource: { 'deployment.environment.name': 'test' },
+    otlp: {
+      protocol: 'http/protobuf',
+      endpoint: receiver.url,
+      temporality: 'delta',
+      catchUpPerSecond: 1000,
+      maxBacklogMs: 86_400_000,
+      ...more,
+    },
+    prometheus: false,
+  });
+  let isStopped = false;
+  const stop = async (deadlineMs = 2000) => {
+    if (!isStopped) await exports.stop(deadlineMs);
+    isStopped = true;
+  };
+  t.after(() => stop(0));
+  return { exports, stop };
+}
+
+async function until(condition: () => boolean, what: string): Promise<void> {
+  for (let i = 0; i < 3000 && !condition(); i++) await sleep(20);
+  assert.ok(condition(), what);
+}
+
+const lag = ({ figures }: Exports) => figures['push.lagSeconds'];
+
+/** Points as the store's own answer has them, one text each: delta of one bucket, or the day's sum
+ *  up to it. */
+async function expected(store: Store, bucket: number, isCumulative: boolean): Promise<string[]> {
+  const from = isCumulative ? noon : BigInt(bucket) * bucketNs;
+  const to = BigInt(bucket + 1) * bucketNs;
+  const query = store.query();
+  const texts: string[] = [];
+  for (const stream of ['runq', 'faults', 'load']) {
+    const window = windowOf(from, Number((to - from) / second));
+    const answer = await query.series({ window, stepNs: bucketNs, filter: {}, stream });
+    for (const { key, values } of answer.keys) {
+      const labels = key.filter((part) => part !== '').join('/');
+      const own = values as readonly (number | Histogram | undefined)[];
+      if (answer.kind === 'gauge') texts.push(`load ${labels} ${String(own.at(-1))}`);
+      else if (answer.kind === 'counter') {
+        texts.push(`faults ${labels} ${(own as number[]).reduce((sum, v) => sum + (v ?? 0), 0)}`);
+      } else texts.push(`runq ${labels} ${histogramText(own as readonly (Histogram | undefined)[])}`);
+    }
+  }
+  return texts.sort();
+}
+
+function histogramText(histograms: readonly (Histogram | undefined)[]): string {
+  const slots = new Map<number, number>();
+  let [count, sumNs] = [0, 0];
+  for (const histogram of histograms) {
+    histogram?.slots.forEach((slot, i) => slots.set(slot, (slots.get(slot) ?? 0) + histogram.counts[i]!));
+    count += histogram?.count ?? 0;
+    sumNs += histogram?.sumNs ?? 0;
+  }
+  return slotText(slots, count, sumNs / 1e9);
+}
+
+function slotText(slots: ReadonlyMap<number, number>, count: number, sum: number): string {
+  const pairs = [...slots].sort(([a], [b]) => a - b).map((pair) => pair.join(':'));
+  return `${count} ${sum.toPrecision(12)} ${pairs.join(' ')}`;
+}
+
+function receivedText({ name, attributes, value }: ReceivedPoint): string {
+  const labels = Object.values(attributes).join('/');
+  const text = typeof value === 'number' ? String(value) : receivedHistogramText(value);
+  return `${name.replace('flamekeeper.', '')} ${labels} ${text}`;
+}
+
+function receivedHistogramText(value: ReceivedHistogram): string {
+  assert.equal(value.scale, 3);
+  const slots = new Map(value.zeroCount > 0 ? [[firstSlot, value.zeroCount]] : []);
+  value.bucketCounts.forEach((count, i) => count > 0 && slots.set(value.offset + i, count));
+  return slotText(slots, value.count, value.sum);
+}
+
+for (const protocol of protocols) {
+  for (const temporality of ['delta', 'cumulative'] as const) {
+    test(`${protocol}, ${temporality}: what arrives is what the store holds`, async (t) => {
+      const store = openStore(temporaryDir(t));
+      t.after(() => store.close());
+      const receiver = await OtlpReceiver.start(protocol);
+      t.after(() => receiver.close());
+      fill(store, 5);
+      store.state.set({ 'otlp.next': firstBucket });
+      const { exports } = await start(t, store, receiver, { protocol, temporality });
+      exports.complete(firstBucket + 4);
+      await until(() => lag(exports) === 0, 'all is pushed');
+      assert.equal(receiver.requests.length, 5);
+      for (const [i, points] of receiver.requests.entries()) {
+        const isCumulative = temporality === 'cumulative';
+        assert.deepEqual(
+          points.map(receivedText).sort(),
+          await expected(store, firstBucket + i, isCumulative),
+        );
+        const end = noon + BigInt(i + 1) * bucketNs;
+        for (const point of points) {
+          assert.equal(point.endUnixNs, end);
+          if (!/load/.test(point.name)) {
+            assert.equal(point.isCumulative, isCumulative);
+            assert.equal(point.startUnixNs, isCumulative ? noon : end - bucketNs);
+          }
+        }
+      }
+      const resource = receiver.resources[0]!;
+      assert.equal(resource['service.name'], 'flamekeeper');
+      assert.equal(resource['deployment.environment.name'], 'test');
+      for (const name of ['host.name', 'os.type']) assert.equal(typeof resource[name], 'string', name);
+      assert.equal(exports.figures['push.buckets'], 5);
+      assert.equal(exports.figures['push.resends'], 0);
+    });
+  }
+}
+
+//  store    |0 ............ 119|        receiver down, then up; daemon restarts at ~60
+//  arrives                     0 1 2 ... 119, each once
+test('an outage and a restart: every point once, in order, with its own time', async (t) => {
+  const store = openStore(temporaryDir(t));
+  t.after(() => store.close());
+  const buckets = 120;
+  fill(store, buckets);
+  store.state.set({ 'otlp.next': firstBucket });
+  const probe = await OtlpReceiver.start('http/protobuf');
+  const port = Number(new URL(probe.url).port);
+  await probe.close();
+  const down = await start(t, store, probe);
+  down.exports.complete(firstBucket + buckets - 1);
+  await until(() => Number(down.exports.figures['push.failures']) > 0, 'a push has failed');
+  assert.equal(lag(down.exports), buckets * 10);
+  const startedMs = performance.now();
+  await down.stop(4000);
+  assert.ok(performance.now() - startedMs < 5000, 'a dead receiver holds nothing up');
+
+  const receiver = await OtlpReceiver.start('http/protobuf', port);
+  t.after(() => receiver.close());
+  const first = await start(t, store, receiver);
+  first.exports.complete(firstBucket + buckets - 1);
+  await until(() => receiver.requests.length >= 50, 'catching up');
+  await first.stop();
+  const second = await start(t, store, receiver);
+  second.exports.complete(firstBucket + buckets - 1);
+  await until(() => lag(second.exports) === 0, 'caught up');
+  const ends = receiver.requests.map((points) => points[0]!.endUnixNs);
+  assert.deepEqual(ends, Array.from({ length: buckets }, (_, i) => noon + BigInt(i + 1) * bucketNs));
+  const resends = [down, first, second].map(({ exports }) => exports.figures['push.resends']);
+  assert.deepEqual(resends, [0, 0, 0]);
+});
+
+interface Fault {
+  readonly name: string;
+  readonly protocols: readonly (typeof protocols)[number][];
+  readonly behaviours: readonly Behaviour[];
+  readonly resends: number;
+  readonly refused: number;
+}
+
+const http = ['http/protobuf', 'http/json'] as const;
+const faultsOfReceivers: readonly Fault[] = [
+  { name: '503, then 429', protocols: http, behaviours: [{ kind: 'status', code: 503 }, { kind: 'status', code: 429 }], resends: 0, refused: 0 },
+  { name: '400', protocols: http, behaviours: [{ kind: 'status', code: 400 }], resends: 0, refused: 1 },
+  { name: '401: set-up is mended later', protocols: http, behaviours: [{ kind: 'status', code: 401 }], resends: 0, refused: 0 },
+  { name: 'cut before the request is whole', protocols: http, behaviours: [{ kind: 'cut', isWhole: false }], resends: 1, refused: 0 },
+  { name: 'cut after it is whole', protocols: http, behaviours: [{ kind: 'cut', isWhole: true }], resends: 1, refused: 0 },
+  { name: 'UNAVAILABLE', protocols: ['grpc'], behaviours: [{ kind: 'status', code: 14 }], resends: 1, refused: 0 },
+  { name: 'INVALID_ARGUMENT', protocols: ['grpc'], behaviours: [{ kind: 'status', code: 3 }], resends: 0, refused: 1 },
+];
+
+for (const { name, protocols: of, behaviours, resends, refused } of faultsOfReceivers) {
+  for (const protocol of of) {
+    test(`${protocol}, ${name}: none missing, repeats identical and counted`, async (t) => {
+      const store = openStore(temporaryDir(t));
+      t.after(() => store.close());
+      const receiver = await OtlpReceiver.start(protocol);
+      t.after(() => receiver.close());
+      fill(store, 3);
+      store.state.set({ 'otlp.next': firstBucket });
+      receiver.behaviours.push({ kind: 'accept' }, ...behaviours);
+      const { exports } = await start(t, store, receiver, { protocol });
+      exports.complete(firstBucket + 2);
+      await until(() => lag(exports) === 0, 'all is pushed');
+      const texts = receiver.requests.map((points) => points.map(({ text }) => text).sort().join());
+      assert.equal(new Set(texts).size, 3 - refused);
+      const wholeTwice = behaviours.some((b) => b.kind === 'cut' && b.isWhole) ? 1 : 0;
+      assert.equal(texts.length, 3 - refused + wholeTwice);
+      assert.equal(exports.figures['push.resends'], resends);
+      assert.equal(exports.figures['push.refusedBuckets'], refused);
+      assert.equal(exports.figures['push.buckets'], 3 - refused);
+    });
+  }
+}
+
+test('a receiver slower than the timeout: repeated identically, counted', async (t) => {
+  process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] = '300';
+  t.after(() => delete process.env['OTEL_EXPORTER_OTLP_TIMEOUT']);
+  for (const protocol of protocols) {
+    const store = openStore(temporaryDir(t));
+    t.after(() => store.close());
+    const receiver = await OtlpReceiver.start(protocol);
+    t.after(() => receiver.close());
+    fill(store, 2);
+    store.state.set({ 'otlp.next': firstBucket });
+    receiver.behaviours.push({ kind: 'hang' });
+    const { exports, stop } = await start(t, store, receiver, { protocol });
+    exports.complete(firstBucket + 1);
+    await until(() => lag(exports) === 0, 'all is pushed');
+    const texts = receiver.requests.map((points) => points.map(({ text }) => text).sort().join());
+    assert.deepEqual([texts.length, new Set(texts).size], [3, 2], protocol);
+    assert.equal(exports.figures['push.resends'], 1);
+    await stop();
+  }
+});
+
+test('Retry-After and RetryInfo are waited for', async (t) => {
+  for (const [protocol, code] of [['http/protobuf', 429], ['grpc', 14]] as const) {
+    process.env['OTEL_EXPORTER_OTLP_TIMEOUT'] = '500';
+    const store = openStore(temporaryDir(t));
+    t.after(() => store.close());
+    const receiver = await OtlpReceiver.start(protocol);
+    t.after(() => receiver.close());
+    fill(store, 1);
+    store.state.set({ 'otlp.next': firstBucket });
+    receiver.behaviours.push({ kind: 'status', code, retryAfter: '3' });
+    const { exports, stop } = await start(t, store, receiver, { protocol });
+    const startedMs = performance.now();
+    exports.complete(firstBucket);
+    await until(() => lag(exports) === 0, 'it is pushed');
+    assert.ok(performance.now() - startedMs >= 2900, `${protocol}: ${performance.now() - startedMs} ms`);
+    await stop();
+  }
+  delete process.env['OTEL_EXPORTER_OTLP_TIMEOUT'];
+});
+
+test('a killed daemon: the bucket under way comes again, counted; before the first push nothing is sent', async (t) => {
+  const dir = temporaryDir(t);
+  const store = openStore(dir);
+  t.after(() => store.close());
+  const receiver = await OtlpReceiver.start('http/protobuf');
+  t.after(() => receiver.close());
+  fill(store, 4);
+  const first = await start(t, store, receiver);
+  first.exports.complete(firstBucket + 1);
+  await until(() => lag(first.exports) === 0, 'the newest is pushed');
+  assert.equal(receiver.requests.length, 1);
+  await first.stop();
+  // What state.db says when the answer to bucket 2 never came.
+  store.state.set({ 'otlp.next': firstBucket + 2, 'otlp.sending': firstBucket + 2 });
+  const again = await start(t, store, receiver);
+  again.exports.complete(firstBucket + 3);
+  await until(() => lag(again.exports) === 0, 'all is pushed');
+  assert.equal(again.exports.figures['push.resends'], 1);
+  const ends = receiver.requests.map((points) => Number((points[0]!.endUnixNs - noon) / bucketNs));
+  assert.deepEqual(ends, [2, 3, 4]);
+});
+
+test('what waited longer than it may is skipped and counted; buckets without data are passed over', async (t) => {
+  const store = openStore(temporaryDir(t));
+  t.after(() => store.close());
+  const receiver = await OtlpReceiver.start('http/protobuf');
+  t.after(() => receiver.close());
+  fill(store, 3);
+  fill(store, 12, 30);
+  store.state.set({ 'otlp.next': firstBucket });
+  const { exports } = await start(t, store, receiver, { maxBacklogMs: 200_000 });
+  exports.complete(firstBucket + 41);
+  await until(() => lag(exports) === 0, 'all is pushed');
+  assert.equal(receiver.requests.length, 12);
+  assert.equal(exports.figures['push.skippedBuckets'], 21);
+});
