@@ -79,6 +79,7 @@ for (let flush = 0; flush < flushes; flush++) {
   const context: TakeContext = {
     naming,
     samples: [samples],
+    streams: [],
     isLast: true,
     span: { startUnixNs: nowNs - BigInt(FLUSH_MS) * 1_000_000n, endUnixNs: nowNs },
   };

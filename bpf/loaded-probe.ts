@@ -86,6 +86,15 @@ export class LoadedProbe {
     });
   }
 
+  /** Runs of each program and the time they took, so far; both stand still while
+   *  kernel.bpf_stats_enabled is 0. */
+  programRuns(): readonly { readonly name: string; readonly runs: number; readonly timeNs: number }[] {
+    return [...this.#object.programs].map(([name, handle]) => {
+      const info = readFdInfo(programFd(handle));
+      return { name, runs: Number(info['run_cnt'] ?? 0), timeNs: Number(info['run_time_ns'] ?? 0) };
+    });
+  }
+
   /** How often a program was not run because it was running already on that CPU, so far, over all
    *  programs. Told by kernels since 5.12. */
   recursionMisses(): number {

@@ -1,5 +1,5 @@
-// The back thread: names, stores and answers. It owns the symbolizer, the store and the
-// socket; the front owns all that touches the kernel. Started as a worker by the front; one
+// The back thread: names, stores, answers and exports. It owns the symbolizer, the store, the
+// socket and the HTTP server; the front owns all that touches the kernel. Started as a worker by the front; one
 // message in, one transaction out.
 
 import { writeFileSync } from 'node:fs';

@@ -16,6 +16,7 @@ import { HostProcesses } from './agent/host-processes.js';
 import type { Log } from './agent/log.js';
 import { ProbeRing } from './agent/probe-rings.js';
 import { findProbes, loadProbes } from './agent/probes.js';
+import type { SelfMetrics } from './agent/self-metrics.js';
 import type { SamplingPlan } from './agent/sampling-plan.js';
 import { planSampling } from './agent/sampling-plan.js';
 import { onlineCpus } from './host/cpus.js';
@@ -44,6 +45,8 @@ const MAX_SERIES = 4096;
 const KEEP_ENDED_NS = 2_000_000_000n;
 
 export interface FrontOptions {
+  /** What the daemon tells of itself. */
+  readonly self: SelfMetrics;
   readonly log: Log;
   readonly verbosity: number;
   /** For readings of each second. */
@@ -108,6 +111,11 @@ export class Front {
       const note = (text: string) => front.#note(text);
       const readers = new HostReaders({ config, seconds: options.seconds, note });
       front.#metrics.add(readers);
+      options.self.begin({
+        probes: () => front.#probes,
+        kernelMemoryBytes: () => front.figures().kernelMemoryBytes,
+      });
+      front.#metrics.add(options.self);
       front.#openGate();
       readers.begin();
       return front;

@@ -156,6 +156,8 @@ export interface FlushedMessage {
   readonly framesNamed: number;
   readonly framesTotal: number;
   readonly kernelFramesUnnamed: number;
+  /** Of each sample type that had any: counters stacks.*. */
+  readonly stackEnds: readonly { readonly type: string; readonly counters: Counters }[];
 }
 
 export interface LogMessage {

@@ -14,6 +14,7 @@ import { createLog } from './log.js';
 import { OwnSize } from './own-size.js';
 import { findProbes, givenNames } from './probes.js';
 import { relaunchWithSettings } from './relaunch.js';
+import { SelfMetrics } from './self-metrics.js';
 import { StatusLine } from './status-line.js';
 import { stopSignal } from './stop-signal.js';
 
@@ -61,6 +62,7 @@ interface Threads {
   readonly back: BackThread;
   readonly figures: Figures;
   readonly log: Log;
+  readonly self: SelfMetrics;
 }
 
 async function serve(
@@ -72,9 +74,11 @@ async function serve(
   const failed = new Promise<never>((_, reject) => (fail = reject));
   failed.catch(() => undefined);
   const ownSize = new OwnSize();
+  const self = new SelfMetrics();
   let front: Front | undefined;
   const onFlushed = (message: FlushedMessage) => {
     figures.flushed(message);
+    self.flushed(message);
     ownSize.tidy();
     log('debug', storedText(message));
   };
@@ -89,9 +93,9 @@ async function serve(
   try {
     const ask = (question: FileQuestion) => back.ask(question);
     const isBackBusy = () => back.isBusy;
-    const options = { log, verbosity, fail, ask, isBackBusy, seconds };
+    const options = { log, verbosity, fail, ask, isBackBusy, seconds, self };
     front = await Front.start(config, options);
-    const flush = (isLast: boolean) => flushOnce({ front: front!, back, figures, log }, isLast);
+    const flush = (isLast: boolean) => flushOnce({ front: front!, back, figures, log, self }, isLast);
     const timer = new FlushTimer(front.intervalMs, () =>
       flush(false).catch((error: unknown) => fail(error as Error)),
     );
@@ -112,10 +116,12 @@ async function serve(
 
 /** Takes what the kernel counted since the last flush and hands it to the back, unless
  *  that has fallen too far behind. */
-async function flushOnce({ front, back, figures, log }: Threads, isLast: boolean): Promise<void> {
+async function flushOnce({ front, back, figures, log, self }: Threads, isLast: boolean): Promise<void> {
   const startedMs = performance.now();
   const drained = await front.flush(isLast);
-  figures.drained(drained, front, performance.now() - startedMs);
+  const drainMs = performance.now() - startedMs;
+  figures.drained(drained, front, drainMs);
+  self.drained(drainMs);
   if (back.isBehind && !isLast) return front.giveUp(drained);
   log('debug', drainedText(drained));
   back.flush({ ...drained, daemon: figures.daemon() });

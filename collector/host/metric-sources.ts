@@ -18,6 +18,8 @@ export interface TakeContext {
   /** Of this flush: who was busy. */
   readonly samples: readonly SampleRows[];
   readonly span: FlushSpan;
+  /** Of this flush so far: headers of samples and events. */
+  readonly streams: DrainedFlush['streams'];
   /** The daemon stops: nothing comes after. */
   readonly isLast: boolean;
 }
@@ -55,8 +57,9 @@ export class MetricSources {
   /** Appends the sources' streams to `streams`. */
   take(
     streams: DrainedFlush['streams'][number][],
-    context: TakeContext,
+    rest: Omit<TakeContext, 'streams'>,
   ): { readonly rows: MetricRows[]; readonly events: DrainedFlush['events'] } {
+    const context = { ...rest, streams: [...streams] };
     const rows: MetricRows[] = [];
     const events: DrainedFlush['events'][number][] = [];
     for (const { info, counters, columns } of this.#sources.flatMap((s) => s.take(context))) {

@@ -27,6 +27,11 @@ const anonymous: FunctionInfo = {
   reason: 'anonymous',
 };
 
+export interface NamedFlush extends NamedCount {
+  /** Of each sample type that had any: counters stacks.*. */
+  readonly stackEnds: readonly { readonly type: string; readonly counters: Counters }[];
+}
+
 export interface NamedCount {
   readonly framesNamed: number;
   readonly framesTotal: number;
@@ -39,7 +44,7 @@ export function nameFlush(
   message: FlushMessage,
   symbolizer: Symbolizer,
   writer: FlushWriter,
-): NamedCount {
+): NamedFlush {
   const streams = message.streams.map(({ info, counters }) => {
     const id = writer.streamId(info);
     writer.header(id, counters);
@@ -47,6 +52,7 @@ export function nameFlush(
   });
   for (const { stream, columns } of message.events) writer.events(streams[stream]!, columns);
   const count = { framesNamed: 0, framesTotal: 0, kernelFramesUnnamed: 0 };
+  const stackEnds: { type: string; counters: Counters }[] = [];
   for (const rows of message.samples) {
     const series = rows.series.map((info) => writer.seriesId(info));
     const trie = new StackNamer(rows.stacks, symbolizer, writer, count);
@@ -63,9 +69,12 @@ export function nameFlush(
         weight,
       );
     }
-    ends.write((stream, counters) => writer.header(streams[stream]!, counters));
+    ends.write((stream, counters) => {
+      writer.header(streams[stream]!, counters);
+      stackEnds.push({ type: message.streams[stream]!.info.name, counters });
+    });
   }
-  return count;
+  return { ...count, stackEnds };
 }
 
 /** Weight of each stream's stacks by where they end. */

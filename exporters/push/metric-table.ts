@@ -363,4 +363,50 @@ export const metricRules: readonly MetricRule[] = [
     name: 'flamekeeper.perf.shared.time',
     description: 'Enabled and running time of counters that had to share the hardware.',
   },
+  {
+    stream: 'self.samples',
+    name: 'flamekeeper.samples',
+    unit: '{sample}',
+    description: 'Samples expected, captured, idle, not fired and lost, in ticks.',
+  },
+  {
+    stream: 'self.stacks',
+    name: 'flamekeeper.stacks',
+    unit: '{stack}',
+    description: 'Stacks of captured samples by where they end.',
+  },
+  {
+    stream: 'self.frames',
+    name: 'flamekeeper.frames',
+    unit: '{frame}',
+    description: 'Frames of distinct stacks, named or not.',
+  },
+  {
+    stream: 'self.cpu',
+    name: 'flamekeeper.cpu.time',
+    attributes: { thread: 'thread.name' },
+    description: 'CPU time of the daemon.',
+  },
+  {
+    stream: 'self.memory',
+    name: 'flamekeeper.memory.usage',
+    description: 'Memory of the daemon.',
+  },
+  { stream: 'self.store', name: 'flamekeeper.store.size', description: 'Size of the store.' },
+  {
+    stream: 'self.flush',
+    name: 'flamekeeper.flush.duration',
+    description: 'How long flushes took.',
+  },
+  {
+    stream: 'self.bpf.runs',
+    name: 'flamekeeper.bpf.program.runs',
+    unit: '{run}',
+    description: 'Runs of BPF programs, while the kernel counts them.',
+  },
+  {
+    stream: 'self.bpf.time',
+    name: 'flamekeeper.bpf.program.time',
+    description: 'Time that BPF programs took, while the kernel measures it.',
+  },
 ];

@@ -24,7 +24,7 @@ const secondsFiles = ['stat', 'meminfo', 'diskstats', 'net/dev', 'pressure'].map
 const numberFields = ['cpu', 'minutes'];
 
 function metric(
-  kind: Extract<StreamKind, 'counter' | 'gauge'>,
+  kind: Extract<StreamKind, 'histogram' | 'counter' | 'gauge'>,
   name: string,
   valueType: string,
   keys: string,
@@ -45,6 +45,7 @@ function metric(
 
 const counter = metric.bind(undefined, 'counter');
 const gauge = metric.bind(undefined, 'gauge');
+const histogram = metric.bind(undefined, 'histogram');
 
 function events(name: string, fields: string, source: string, meaning: string): HostStream {
   const columns = fields.split(' ').map((field): FieldInfo => {
@@ -277,6 +278,63 @@ export const hostStreams = {
     'perf_event_open(2)',
     'Events that had to share the hardware: enabled and running time; the count is scaled by their ' +
       'ratio. Nothing here: it ran all the time.',
+  ),
+  selfSamples: counter(
+    'self.samples',
+    'samples/count',
+    'type kind',
+    'headers of the flush',
+    'Of each sample type: expected, captured, idle, not_fired, lost.REASON; in ticks.',
+  ),
+  selfStacks: counter(
+    'self.stacks',
+    'stacks/count',
+    'type end',
+    'headers of the flush',
+    "Where captured samples' stacks end: complete, or why they are cut.",
+  ),
+  selfFrames: counter(
+    'self.frames',
+    'frames/count',
+    'kind',
+    'symbolizer',
+    'Frames of distinct stacks: named, unnamed.',
+  ),
+  selfCpu: counter(
+    'self.cpu',
+    'cpu/nanoseconds',
+    'thread',
+    '/proc/self/task/*/schedstat',
+    'CPU time of the daemon by thread name.',
+  ),
+  selfMemory: gauge(
+    'self.memory',
+    'memory/bytes',
+    'kind',
+    '/proc/self/statm, fdinfo of maps and programs',
+    'Memory of the daemon: rss, and kernel for its BPF maps and programs.',
+  ),
+  selfStore: gauge('self.store', 'store/bytes', '', 'data directory', 'Size of all segments.'),
+  selfFlush: histogram(
+    'self.flush',
+    'duration/nanoseconds',
+    'phase',
+    'daemon',
+    'How long a flush took: drain (taken from the kernel), store (named and written).',
+  ),
+  selfProgramRuns: counter(
+    'self.bpf.runs',
+    'runs/count',
+    'program',
+    '/proc/self/fdinfo',
+    'Runs of BPF programs; only while kernel.bpf_stats_enabled is 1.',
+  ),
+  selfProgramTime: counter(
+    'self.bpf.time',
+    'time/nanoseconds',
+    'program',
+    '/proc/self/fdinfo',
+    'Time that BPF programs took; only while kernel.bpf_stats_enabled is 1.',
   ),
   kernelLog: events(
     'kernel',

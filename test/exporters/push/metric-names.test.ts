@@ -1,37 +1,16 @@
 // Names outside: the table covers the host's streams, agrees with the probes' descriptors, and one
-// name means one thing. docs/metrics.md is printed from it.
+// name means one thing.
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { KeyField } from '../../../bpf/descriptor.js';
-import { findProbes, givenNames } from '../../../collector/agent/probes.js';
 import type { Metric } from '../../../exporters/push/metric-names.js';
 import { MetricNames, metricOf, prometheusName } from '../../../exporters/push/metric-names.js';
 import { metricRules } from '../../../exporters/push/metric-table.js';
-import { metricsPage } from '../../../exporters/push/metrics-page.js';
-import type { HostStream } from '../../../storage/model/host-streams.js';
 import { hostStreams } from '../../../storage/model/host-streams.js';
 import type { MetricKey, StreamInfo } from '../../../storage/model/stream.js';
-import { isMetric, overflowKey } from '../../../storage/model/stream.js';
+import { overflowKey } from '../../../storage/model/stream.js';
+import { given, hostMetrics, probes, probeStreams, streams } from '../../support/metric-streams.js';
 
-const fieldInfo = ({ name, as }: KeyField) => {
-  const isNumber = ['number', 'pid', 'startUnixMs'].includes(as);
-  return { name, type: isNumber ? 'number' : 'string' } as const;
-};
-const probes = await findProbes();
-const given = givenNames(probes);
-const probeStreams = probes.flatMap(({ descriptor }) =>
-  descriptor.outputs.flatMap((output): StreamInfo[] =>
-    output.kind === 'histogram' || output.kind === 'counter'
-      ? [{ ...output, name: output.stream, fields: output.fields.map(fieldInfo) }]
-      : [],
-  ),
-);
-const hostMetrics = Object.values<HostStream>(hostStreams)
-  .map(({ info }) => info)
-  .filter(({ kind }) => isMetric(kind));
-const streams = [...hostMetrics, ...probeStreams];
 const container = 'c0ffee'.repeat(11).slice(0, 64);
 
 /** `name unit {attributes} value of a stored 1500`. */
@@ -141,10 +120,4 @@ test('processes are told apart on request; what nobody named keeps all it has', 
     'flamekeeper.my.probe {retries} {process.pid=7 process.creation.time=2025-06-15T15:06:40.000Z ' +
       'process.executable.name=cc1 flamekeeper.peer.pid=9} 1500',
   ]);
-});
-
-test('docs/metrics.md is the table of names; UPDATE_GOLDEN=1 prints it anew', () => {
-  const page = metricsPage(streams, given);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync('docs/metrics.md', page);
-  assert.equal(readFileSync('docs/metrics.md', 'utf8'), page);
 });
