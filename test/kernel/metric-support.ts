@@ -107,12 +107,16 @@ export interface Pinned {
   readonly cgroup?: string;
 }
 
-let pinnedProgram: string | undefined;
+let builtProgram: string | undefined;
 
-export function startPinned({ cpu, nice = 0, workUs = 1000, napUs = 0, cgroup }: Pinned): ChildProcess {
-  pinnedProgram ??= buildFixture('pinned.c', '-O1');
+/** `program` is where it is built already. */
+export function startPinned(
+  { cpu, nice = 0, workUs = 1000, napUs = 0, cgroup }: Pinned,
+  program?: string,
+): ChildProcess {
+  const path = program ?? (builtProgram ??= buildFixture('pinned.c', '-O1'));
   const numbers = [cpu, nice, workUs, napUs].map(String);
-  return spawn(pinnedProgram, [...numbers, ...(cgroup === undefined ? [] : [cgroup])], { stdio: 'ignore' });
+  return spawn(path, [...numbers, ...(cgroup === undefined ? [] : [cgroup])], { stdio: 'ignore' });
 }
 
 export async function endAll(children: readonly ChildProcess[]): Promise<void> {

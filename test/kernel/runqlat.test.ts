@@ -40,7 +40,7 @@ async function watchPinned(
   try {
     const [measured] = await measure(probe, [
       async () => {
-        children.push(...programs.map(startPinned));
+        children.push(...programs.map((program) => startPinned(program)));
         await sleep(seconds * 1000);
         for (const child of children) accounts.push(await stopAndAsk(child));
       },

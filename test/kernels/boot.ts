@@ -65,6 +65,7 @@ function buildPrograms(): Record<string, string> {
     'known-fp': buildKnownProgram('known-fp'),
     'known-nofp': buildProgram('known-program.c', 'known-nofp', withoutFramePointers),
     storm: buildProgram('storm.c', 'storm-guest', ['-O1']),
+    pinned: buildProgram('pinned.c', 'pinned-guest', ['-O1']),
   };
 }
 
