@@ -123,7 +123,8 @@ function startIo(): void {
   writeFileSync(image, '');
   execFileSync('truncate', ['-s', '64M', image]);
   const device = execFileSync('losetup', ['-f', '--show', image], { encoding: 'utf8' }).trim();
-  const options = ['--name=io', `--filename=${device}`, '--direct=1', '--bs=4k', '--ioengine=psync'];
+  // One process, so that a kill ends it.
+  const options = ['--thread', '--name=io', `--filename=${device}`, '--direct=1', '--bs=4k', '--ioengine=psync'];
   const job = ['--rw=randrw', '--size=64m', '--time_based', '--runtime=86400', '--output=/dev/null'];
   const fio = spawn('fio', [...options, ...job], { stdio: 'ignore' });
   atEnd(() => {
