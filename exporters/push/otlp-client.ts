@@ -151,7 +151,8 @@ function onClose(request: ClientRequest, tell: (mayHaveArrived: boolean) => void
   let isAnswered = false;
   const watch = (socket: Socket) => {
     isConnected = !socket.connecting;
-    socket.once('connect', () => (isConnected = true));
+    // Connections are kept: only a new one has this to tell.
+    if (!isConnected) socket.once('connect', () => (isConnected = true));
   };
   if (request.socket === null) request.once('socket', watch);
   else watch(request.socket);

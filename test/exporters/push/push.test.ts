@@ -170,12 +170,12 @@ for (const protocol of protocols) {
   }
 }
 
-//  store    |0 ............ 119|        receiver down, then up; daemon restarts at ~60
-//  arrives                     0 1 2 ... 119, each once
+//  store    |0 ............ 359|        receiver down, then up; daemon restarts at ~150
+//  arrives                     0 1 2 ... 359, each once
 test('an outage and a restart: every point once, in order, with its own time', async (t) => {
   const store = openStore(temporaryDir(t));
   t.after(() => store.close());
-  const buckets = 120;
+  const buckets = 360;
   fill(store, buckets);
   store.state.set({ 'otlp.next': firstBucket });
   const probe = await OtlpReceiver.start('http/protobuf');
@@ -193,7 +193,7 @@ test('an outage and a restart: every point once, in order, with its own time', a
   t.after(() => receiver.close());
   const first = await start(t, store, receiver);
   first.exports.complete(firstBucket + buckets - 1);
-  await until(() => receiver.requests.length >= 50, 'catching up');
+  await until(() => receiver.requests.length >= 150, 'catching up');
   await first.stop();
   const second = await start(t, store, receiver);
   second.exports.complete(firstBucket + buckets - 1);
