@@ -1,9 +1,18 @@
-// Fetches the kernels that `npm run test:kernels` boots: those of three Debian releases, each once, into
-// ~/.cache/flamekeeper/kernels/SUITE: `release` (its uname -r), `vmlinuz` and the modules that tests load.
-// apt gets a state, a cache and sources of its own; only the mirror is taken from the host's sources.
+// Fetches the kernels that `npm run test:kernels` boots: those of three Debian releases, each once,
+// into ~/.cache/flamekeeper/kernels/SUITE: `release` (its uname -r), `vmlinuz` and the modules that
+// tests load. apt gets a state, a cache and sources of its own; only the mirror is taken from the
+// host's sources.
 
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -13,7 +22,8 @@ const cache = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'fla
 /** Of the modules only those for block devices and file systems, and what they need. */
 const moduleFolders = ['crypto', 'drivers/block', 'drivers/md', 'drivers/virtio', 'fs', 'lib'];
 
-/** Does nothing when all are there. **Errors**: throws, with a sentence, when the host is no Debian. */
+/** Does nothing when all are there.
+ *  **Errors**: throws, with a sentence, when the host is no Debian. */
 export function fetchKernels() {
   const missing = suites.filter((suite) => !existsSync(join(cache, suite, 'release')));
   if (missing.length === 0) return;
@@ -29,11 +39,16 @@ export function fetchKernels() {
 
 function fetchKernel(suite, apt, env) {
   const meta = ['show', '--no-all-versions', `linux-image-amd64/${suite}`];
-  const [, name] = /^Depends: (linux-image-\S+)/m.exec(execFileSync('apt-cache', meta, { env, encoding: 'utf8' }));
+  const [, name] = /^Depends: (linux-image-\S+)/m.exec(
+    execFileSync('apt-cache', meta, { env, encoding: 'utf8' }),
+  );
   const release = name.slice('linux-image-'.length);
   console.log(`setup: kernel ${release} of ${suite}`);
   execFileSync('apt-get', ['download', '-qq', name], { cwd: apt, env, stdio: 'inherit' });
-  const deb = join(apt, readdirSync(apt).find((file) => file.startsWith(`${name}_`)));
+  const deb = join(
+    apt,
+    readdirSync(apt).find((file) => file.startsWith(`${name}_`)),
+  );
   const folder = join(apt, suite);
   unpackKernel(deb, folder);
   renameSync(join(folder, 'boot', `vmlinuz-${release}`), join(folder, 'vmlinuz'));
@@ -93,14 +108,22 @@ function debianMirror() {
   const names = existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
   const texts = (ending) =>
     names.filter((name) => name.endsWith(ending)).map((name) => readFileSync(name, 'utf8'));
-  const main = existsSync('/etc/apt/sources.list') ? [readFileSync('/etc/apt/sources.list', 'utf8')] : [];
+  const main = existsSync('/etc/apt/sources.list')
+    ? [readFileSync('/etc/apt/sources.list', 'utf8')]
+    : [];
   const entries = [
     ...texts('.sources').flatMap((text) => text.split(/\n\s*\n/).map(parseStanza)),
     ...[...main, ...texts('.list')].flatMap((text) => text.split('\n').map(parseLine)),
   ];
-  const entry = entries.find(({ suites, components }) => suites.includes(codename) && components.includes('main'));
-  if (entry === undefined) throw new Error(`no source of Debian ${codename} is in /etc/apt: kernels come from there`);
-  return { mirror: entry.uri, keyring: entry.keyring ?? '/usr/share/keyrings/debian-archive-keyring.gpg' };
+  const entry = entries.find(
+    ({ suites, components }) => suites.includes(codename) && components.includes('main'),
+  );
+  if (entry === undefined)
+    throw new Error(`no source of Debian ${codename} is in /etc/apt: kernels come from there`);
+  return {
+    mirror: entry.uri,
+    keyring: entry.keyring ?? '/usr/share/keyrings/debian-archive-keyring.gpg',
+  };
 }
 
 const words = (text = '') => text.split(/\s+/).filter((word) => word !== '');

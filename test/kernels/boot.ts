@@ -15,22 +15,33 @@ const bootMs = 12 * 60_000;
 const withoutFramePointers = ['-O1', '-fomit-frame-pointer', '-fno-optimize-sibling-calls'];
 const memory = '2560M';
 /** As scripts/kernels.mjs has it. */
-const cache = join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'flamekeeper/kernels');
+const cache = join(
+  process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
+  'flamekeeper/kernels',
+);
 
 /** A test for the kernel of a Debian release, with one subtest for each test of the guest. */
 export function testKernel(suite: string): void {
   test(`the kernel of Debian ${suite}`, async (t) => {
     const kernelFolder = join(cache, suite);
-    assert.ok(existsSync(join(kernelFolder, 'release')), '`npm run test:kernels` fetches the kernel first');
+    assert.ok(
+      existsSync(join(kernelFolder, 'release')),
+      '`npm run test:kernels` fetches the kernel first',
+    );
     const { reports, console } = await boot(kernelFolder);
     for (const report of reports) {
       if (report.kind === 'figure') t.diagnostic(report.text);
-      else if (report.kind === 'skip') await t.test(report.name, { skip: report.reason }, () => undefined);
+      else if (report.kind === 'skip')
+        await t.test(report.name, { skip: report.reason }, () => undefined);
       else if (report.kind === 'fail') await t.test(report.name, () => failAs(report.error));
-      else if (report.kind === 'pass') await t.test(`${report.name} (${report.seconds.toFixed(1)} s)`, () => undefined);
+      else if (report.kind === 'pass')
+        await t.test(`${report.name} (${report.seconds.toFixed(1)} s)`, () => undefined);
     }
     assert.equal(reports.at(-1)?.kind, 'end', `the guest came to its end; its console: ${console}`);
-    assert.ok(reports.some(({ kind }) => kind === 'pass'), 'tests ran');
+    assert.ok(
+      reports.some(({ kind }) => kind === 'pass'),
+      'tests ran',
+    );
   });
 }
 
@@ -69,11 +80,33 @@ function buildPrograms(): Record<string, string> {
   };
 }
 
-async function runQemu(kernel: string, image: string, serialFiles: readonly string[]): Promise<void> {
-  const machine = ['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', memory];
+async function runQemu(
+  kernel: string,
+  image: string,
+  serialFiles: readonly string[],
+): Promise<void> {
+  const machine = [
+    '-machine',
+    'q35',
+    '-accel',
+    'tcg,thread=multi',
+    '-cpu',
+    'max',
+    '-smp',
+    '2',
+    '-m',
+    memory,
+  ];
   const devices = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'];
   const lines = serialFiles.flatMap((path) => ['-serial', `file:${path}`]);
-  const boot = ['-kernel', kernel, '-initrd', image, '-append', 'console=ttyS0 loglevel=4 panic=-1'];
+  const boot = [
+    '-kernel',
+    kernel,
+    '-initrd',
+    image,
+    '-append',
+    'console=ttyS0 loglevel=4 panic=-1',
+  ];
   const args = [...machine, ...devices, ...lines, ...boot];
   const qemu = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'inherit', 'inherit'] });
   const timer = setTimeout(() => qemu.kill('SIGKILL'), bootMs);

@@ -46,7 +46,18 @@ export class CpioWriter {
   #write(name: string, mode: number, content: Buffer): void {
     const [owner, group, links, time, device] = [0, 0, 1, 0, [0, 0, 0, 0]];
     const nameSize = Buffer.byteLength(name) + 1;
-    const fields = [this.#inode++, mode, owner, group, links, time, content.length, ...device, nameSize, 0];
+    const fields = [
+      this.#inode++,
+      mode,
+      owner,
+      group,
+      links,
+      time,
+      content.length,
+      ...device,
+      nameSize,
+      0,
+    ];
     const header = `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`;
     writeAll(this.#fd, aligned(Buffer.from(`${header}${name}\0`)));
     writeAll(this.#fd, aligned(content));

@@ -1,6 +1,6 @@
-// The root file system of a guest, as an initramfs: node, flamekeeper as it is built here with what it
-// needs at run time, its libraries as ldd finds them, busybox, programs to look at, kernel modules.
-// No compiler: what runs there is what an installed package has.
+// The root file system of a guest, as an initramfs: node, flamekeeper as it is built here with
+// what it needs at run time, its libraries as ldd finds them, busybox, programs to look at, kernel
+// modules. No compiler: what runs there is what an installed package has.
 
 import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync, realpathSync, statSync } from 'node:fs';
@@ -16,7 +16,7 @@ const tools = ['/bin/busybox', '/usr/sbin/bpftool'];
 const modules = ['loop', 'null_blk'];
 const accounts = { 'etc/passwd': 'root:x:0:0:root:/:/bin/sh\n', 'etc/group': 'root:x:0:\n' };
 
-/** Runs as process 1; the kernel's own messages stay on the console, the results take the second line. */
+/** Runs as process 1. The kernel has the console, the results the second serial line. */
 const init = `#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp
 /bin/busybox mkdir -p /proc /sys /dev /tmp /sbin
@@ -51,11 +51,15 @@ export function writeImage({ path, kernelFolder, programs }: ImageOptions): void
   for (const [name, text] of Object.entries(accounts)) image.file(name, Buffer.from(text), 0o644);
   addFile(image, 'usr/bin/node', process.execPath);
   for (const tool of tools) addFile(image, tool.slice(1), tool);
-  for (const [name, program] of Object.entries(programs)) addFile(image, `${guestPrograms}/${name}`, program);
+  for (const [name, program] of Object.entries(programs))
+    addFile(image, `${guestPrograms}/${name}`, program);
   const packages = runtimePackages();
   for (const folder of ['dist', ...packages]) addFolder(image, folder);
-  for (const name of ['package.json', 'config/flamekeeper.yaml']) addFile(image, `${guestRoot}/${name}`, name);
-  const native = packages.flatMap((folder) => filesBelow(folder).filter((name) => name.endsWith('.node')));
+  for (const name of ['package.json', 'config/flamekeeper.yaml'])
+    addFile(image, `${guestRoot}/${name}`, name);
+  const native = packages.flatMap((folder) =>
+    filesBelow(folder).filter((name) => name.endsWith('.node')),
+  );
   const binaries = [process.execPath, ...tools, ...native, ...Object.values(programs), libbpf()];
   for (const library of librariesOf(binaries)) addFile(image, library.slice(1), library);
   addModules(image, kernelFolder);
@@ -94,7 +98,8 @@ function libbpf(): string {
 function librariesOf(binaries: readonly string[]): Set<string> {
   const libraries = new Set([libbpf()]);
   for (const binary of binaries) {
-    for (const [, path] of lddOf(binary).matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)) libraries.add(path!);
+    for (const [, path] of lddOf(binary).matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm))
+      libraries.add(path!);
   }
   return libraries;
 }
@@ -102,7 +107,10 @@ function librariesOf(binaries: readonly string[]): Set<string> {
 /** Empty for a static program, of which ldd says so with a failure. */
 function lddOf(binary: string): string {
   try {
-    return execFileSync('ldd', [realpathSync(binary)], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+    return execFileSync('ldd', [realpathSync(binary)], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
   } catch {
     return '';
   }
@@ -115,7 +123,9 @@ function addModules(image: CpioWriter, kernelFolder: string): void {
   const shown = execFileSync('/sbin/modprobe', args, { encoding: 'utf8' });
   const paths = [...shown.matchAll(/^insmod (\S+)/gm)].map(([, path]) => path!);
   for (const [index, path] of [...new Set(paths)].entries()) {
-    const content = path.endsWith('.xz') ? execFileSync('xz', ['-dc', path], { maxBuffer: 64 << 20 }) : readFileSync(path);
+    const content = path.endsWith('.xz')
+      ? execFileSync('xz', ['-dc', path], { maxBuffer: 64 << 20 })
+      : readFileSync(path);
     image.file(`modules/${String(index).padStart(2, '0')}.ko`, content, 0o644);
   }
 }

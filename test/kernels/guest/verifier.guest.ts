@@ -7,7 +7,12 @@ import type { Hook } from '../../../bpf/descriptor.js';
 import { openConfigured } from '../../../bpf/object.js';
 import { partsOf } from '../../../bpf/trial.js';
 import { findProbes, type ProbeFile } from '../../../collector/agent/probes.js';
-import { closeObject, loadObject, setVerifierLog, type ProgramHandle } from '../../../ffi/libbpf.js';
+import {
+  closeObject,
+  loadObject,
+  setVerifierLog,
+  type ProgramHandle,
+} from '../../../ffi/libbpf.js';
 import { raiseMemlock } from '../../../ffi/libc.js';
 
 /** BPF_LOG_STATS: the last line only, as every kernel since 5.2 has it. */
@@ -18,7 +23,10 @@ const constants = { fk_period_ns: 10_101_010n, fk_cgroup_hierarchies: [0, 0, 0] 
 
 const setLogLevel = koffi
   .load('libbpf.so.1')
-  .func('bpf_program__set_log_level', 'int', ['void *', 'uint32']) as (program: ProgramHandle, level: number) => number;
+  .func('bpf_program__set_log_level', 'int', ['void *', 'uint32']) as (
+  program: ProgramHandle,
+  level: number,
+) => number;
 
 test('the verifier takes each program', async (t) => {
   raiseMemlock();
@@ -26,16 +34,24 @@ test('the verifier takes each program', async (t) => {
     for (const hook of file.descriptor.hooks) {
       const { program, isRequired, group } = hook;
       const { processed, error } = load(file, hook);
-      const result = processed === undefined ? `refused: ${error}` : `${processed} instructions processed`;
+      const result =
+        processed === undefined ? `refused: ${error}` : `${processed} instructions processed`;
       t.diagnostic(`verifier: ${program.padEnd(15)} ${result}`);
-      if (isRequired && group === undefined) assert.ok(processed !== undefined, `${program}: ${error}`);
+      if (isRequired && group === undefined)
+        assert.ok(processed !== undefined, `${program}: ${error}`);
     }
   }
 });
 
-function load({ descriptor, objectPath }: ProbeFile, hook: Hook): { processed?: number; error?: string } {
+function load(
+  { descriptor, objectPath }: ProbeFile,
+  hook: Hook,
+): { processed?: number; error?: string } {
   const rodata = Object.fromEntries(descriptor.constants.map((name) => [name, constants[name]]));
-  const object = openConfigured({ objectPath, rodata, maxEntries: {} }, partsOf(descriptor, [hook]));
+  const object = openConfigured(
+    { objectPath, rodata, maxEntries: {} },
+    partsOf(descriptor, [hook]),
+  );
   const log = Buffer.alloc(logBytes);
   try {
     const handle = object.programs.get(hook.program)!;
