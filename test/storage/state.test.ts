@@ -1,0 +1,50 @@
+// Small numbers that outlive the daemon, in state.db; and all metrics of a window at once.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { faults, load, noon, openStore, runq, second, temporaryDir, windowOf } from './support.js';
+import { writeFlush } from './support.js';
+
+test('state outlives the store that set it', (t) => {
+  const dir = temporaryDir(t);
+  const first = openStore(dir);
+  assert.equal(first.state.get('otlp.next'), undefined);
+  first.state.set({ 'otlp.next': 5, 'otlp.sending': -1 });
+  first.state.set({ 'otlp.next': 2 ** 40 });
+  first.close();
+  const again = openStore(dir);
+  t.after(() => again.close());
+  assert.deepEqual(
+    ['otlp.next', 'otlp.sending', 'other'].map((name) => again.state.get(name)),
+    [2 ** 40, -1, undefined],
+  );
+});
+
+test('metrics of a window are what series says of each stream', async (t) => {
+  const store = openStore(temporaryDir(t));
+  t.after(() => store.close());
+  for (let i = 0; i < 30; i++) {
+    writeFlush(store, {
+      // Over midnight: two segments.
+      startUnixNs: noon + 43_000n * second + BigInt(i) * 10n * second,
+      lengthNs: 10n * second,
+      metrics: [
+        { stream: runq, rows: [{ key: [i % 3, 'a', ''], values: [i, 2 ** i] }] },
+        ...(i < 5 ? [{ stream: faults, rows: [{ key: [i, 'sda'], values: [i + 1] }] }] : []),
+        { stream: load, rows: [{ key: [`d${i % 2}`], values: [i] }] },
+      ],
+    });
+  }
+  const query = store.query();
+  for (const [from, seconds, step] of [[43_000, 300, 10n], [43_150, 100, 20n], [43_190, 20, 600n]] as const) {
+    const window = windowOf(noon + BigInt(from) * second, seconds);
+    const stepNs = step * second;
+    const { answers, brokenBlobs } = store.metrics(window, stepNs);
+    assert.equal(brokenBlobs, 0);
+    assert.deepEqual(answers.map(({ stream }) => stream.name), from === 43_000 ? ['runq', 'faults', 'load'] : ['runq', 'load']);
+    for (const answer of answers) {
+      assert.deepEqual(answer, await query.series({ window, stepNs, filter: {}, stream: answer.stream.name }));
+    }
+  }
+  assert.deepEqual(store.metrics(windowOf(noon - 900n * second, 10), 10n * second).answers, []);
+});
