@@ -20,7 +20,7 @@ const frequencyHz = 499;
 /** Ticks to let pass before a stop, at most: so that stops are not all one tick after the last. */
 const maxSkippedTicks = 4;
 const ANSWER_MS = 60_000;
-const STOP_AGAIN_MS = 10_000;
+const STOP_AGAIN_MS = 2_000;
 const MAX_MISSES = 3;
 /** struct truth_sample. */
 const at = { pc: 8, sp: 16, tgid: 24, tid: 28, isKernelMode: 32, stack: 40 };
