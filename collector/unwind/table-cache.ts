@@ -1,7 +1,7 @@
 // Which unwind tables there are, which one to build next and which to give up: bookkeeping only,
-// with no file, map or clock of its own. Files that are hit by samples are built as far as the CPU
-// budget goes, the hot and the small ones first, none forever last; where bytes run out, the table that was hit longest ago goes, but
-// none that is still in use: then the new one has to wait.
+// with no file, map or clock of its own. Files that stacks meet are built as far as the CPU budget
+// goes, those first that were asked for more often, longer ago, and are smaller; where bytes run out,
+// the table that was hit longest ago goes, but none that is still in use: then the new one has to wait.
 //
 //   want ─▶ waiting ─ next ─▶ building ┬ built ──▶ ready ─ evicted ─▶ forgotten: wanted anew by a sample
 //             ▲                        ├ built, no room ─▶ refused ─┐
