@@ -160,15 +160,21 @@ export class OtlpReceiver {
 
   #keep(message: unknown, headers: IncomingMessage['headers']): void {
     const plain = isMessage(message) ? codec.toObject(message, { longs: String }) : message;
-    const { resourceMetrics = [] } = plain as { resourceMetrics?: RawResource[] };
     this.headers.push(headers);
-    this.requests.push(
-      resourceMetrics.flatMap(({ resource, scopeMetrics = [] }) => {
-        this.resources.push(attributesOf(resource?.attributes));
-        return scopeMetrics.flatMap((scope) => (scope.metrics ?? []).flatMap(pointsOf));
-      }),
-    );
+    const { points, resources } = readRequest(plain);
+    this.requests.push(points);
+    this.resources.push(...resources);
   }
+}
+
+/** A request as OTLP's JSON has it. */
+export function readRequest(request: unknown) {
+  const { resourceMetrics = [] } = request as { resourceMetrics?: RawResource[] };
+  const scopes = resourceMetrics.flatMap(({ scopeMetrics = [] }) => scopeMetrics);
+  return {
+    points: scopes.flatMap((scope) => (scope.metrics ?? []).flatMap(pointsOf)),
+    resources: resourceMetrics.map(({ resource }) => attributesOf(resource?.attributes)),
+  };
 }
 
 interface RawResource {
@@ -197,7 +203,7 @@ function pointsOf(metric: RawMetric): ReceivedPoint[] {
     name: metric.name,
     unit: metric.unit ?? '',
     attributes: attributesOf(point['attributes'] as RawAttributes),
-    startUnixNs: BigInt(String(point['startTimeUnixNano'])),
+    startUnixNs: BigInt(String(point['startTimeUnixNano'] ?? 0)),
     endUnixNs: BigInt(String(point['timeUnixNano'])),
     isCumulative: data.aggregationTemporality === 2,
     value: metric.exponentialHistogram === undefined ? numberOf(point) : histogramOf(point),

@@ -3,134 +3,11 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { Exports } from '../../../exporters/push/exports.js';
-import type { OtlpOptions } from '../../../exporters/push/exports.js';
-import { firstSlot } from '../../../storage/model/histogram.js';
-import type { Histogram } from '../../../storage/model/histogram.js';
-import type { Store } from '../../../storage/store.js';
-import { faults, load, noon, openStore, runq, second, temporaryDir, windowOf } from '../../storage/support.js';
-import { writeFlush } from '../../storage/support.js';
+import { openStore, noon, temporaryDir } from '../../storage/support.js';
 import { OtlpReceiver } from '../../support/otlp-receiver.js';
-import type { Behaviour, ReceivedHistogram, ReceivedPoint } from '../../support/otlp-receiver.js';
-
-const bucketNs = 10n * second;
-const firstBucket = Number(noon / bucketNs);
-const protocols = ['http/protobuf', 'http/json', 'grpc'] as const;
-
-/** Buckets from noon on: two keys of a histogram and of a counter, a gauge. */
-function fill(store: Store, buckets: number, from = 0): void {
-  for (let i = from; i < from + buckets; i++) {
-    writeFlush(store, {
-      startUnixNs: noon + BigInt(i) * bucketNs,
-      lengthNs: bucketNs,
-      metrics: [
-        {
-          stream: runq,
-          rows: [
-            { key: [1, 'a', '/x'], values: [0, i + 1, 1000 * (i + 1)] },
-            { key: [2 + (i % 2), 'b', ''], values: [2 ** 33] },
-          ],
-        },
-        { stream: faults, rows: [{ key: [i % 2, 'sda'], values: [i + 1] }] },
-        { stream: load, rows: [{ key: ['d'], values: [i] }] },
-      ],
-    });
-  }
-}
-
-interface Push extends Partial<OtlpOptions> {
-  readonly log?: (text: string) => void;
-}
-
-async function start(t: TestContext, store: Store, receiver: { url: string }, more: Push = {}) {
-  const exports = await Exports.start({
-    read: (window, stepNs) => store.metrics(window, stepNs).answers,
-    state: store.state,
-    env: {},
-    log: more.log ?? (() => undefined),
-    version: '0',
-    names: [],
-    withProcesses: true,
-    maxPoints: 2000,
-    resource: { 'deployment.environment.name': 'test' },
-    otlp: {
-      protocol: 'http/protobuf',
-      endpoint: receiver.url,
-      temporality: 'delta',
-      catchUpPerSecond: 1000,
-      maxBacklogMs: 86_400_000,
-      ...more,
-    },
-    prometheus: false,
-  });
-  let isStopped = false;
-  const stop = async (deadlineMs = 2000) => {
-    if (!isStopped) await exports.stop(deadlineMs);
-    isStopped = true;
-  };
-  t.after(() => stop(0));
-  return { exports, stop };
-}
-
-async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 3000 && !condition(); i++) await sleep(20);
-  assert.ok(condition(), what);
-}
-
-const lag = ({ figures }: Exports) => figures['push.lagSeconds'];
-
-/** Points as the store's own answer has them, one text each: delta of one bucket, or the day's sum
- *  up to it. */
-async function expected(store: Store, bucket: number, isCumulative: boolean): Promise<string[]> {
-  const from = isCumulative ? noon : BigInt(bucket) * bucketNs;
-  const to = BigInt(bucket + 1) * bucketNs;
-  const query = store.query();
-  const texts: string[] = [];
-  for (const stream of ['runq', 'faults', 'load']) {
-    const window = windowOf(from, Number((to - from) / second));
-    const answer = await query.series({ window, stepNs: bucketNs, filter: {}, stream });
-    for (const { key, values } of answer.keys) {
-      const labels = key.filter((part) => part !== '').join('/');
-      const own = values as readonly (number | Histogram | undefined)[];
-      if (answer.kind === 'gauge') texts.push(`load ${labels} ${String(own.at(-1))}`);
-      else if (answer.kind === 'counter') {
-        texts.push(`faults ${labels} ${(own as number[]).reduce((sum, v) => sum + (v ?? 0), 0)}`);
-      } else texts.push(`runq ${labels} ${histogramText(own as readonly (Histogram | undefined)[])}`);
-    }
-  }
-  return texts.sort();
-}
-
-function histogramText(histograms: readonly (Histogram | undefined)[]): string {
-  const slots = new Map<number, number>();
-  let [count, sumNs] = [0, 0];
-  for (const histogram of histograms) {
-    histogram?.slots.forEach((slot, i) => slots.set(slot, (slots.get(slot) ?? 0) + histogram.counts[i]!));
-    count += histogram?.count ?? 0;
-    sumNs += histogram?.sumNs ?? 0;
-  }
-  return slotText(slots, count, sumNs / 1e9);
-}
-
-function slotText(slots: ReadonlyMap<number, number>, count: number, sum: number): string {
-  const pairs = [...slots].sort(([a], [b]) => a - b).map((pair) => pair.join(':'));
-  return `${count} ${sum.toPrecision(12)} ${pairs.join(' ')}`;
-}
-
-function receivedText({ name, attributes, value }: ReceivedPoint): string {
-  const labels = Object.values(attributes).join('/');
-  const text = typeof value === 'number' ? String(value) : receivedHistogramText(value);
-  return `${name.replace('flamekeeper.', '')} ${labels} ${text}`;
-}
-
-function receivedHistogramText(value: ReceivedHistogram): string {
-  assert.equal(value.scale, 3);
-  const slots = new Map(value.zeroCount > 0 ? [[firstSlot, value.zeroCount]] : []);
-  value.bucketCounts.forEach((count, i) => count > 0 && slots.set(value.offset + i, count));
-  return slotText(slots, value.count, value.sum);
-}
+import type { Behaviour } from '../../support/otlp-receiver.js';
+import { bucketNs, expectedOf, fill, firstBucket, lag, protocols } from '../../support/push.js';
+import { receivedText, startPush, until } from '../../support/push.js';
 
 for (const protocol of protocols) {
   for (const temporality of ['delta', 'cumulative'] as const) {
@@ -141,7 +18,7 @@ for (const protocol of protocols) {
       t.after(() => receiver.close());
       fill(store, 5);
       store.state.set({ 'otlp.next': firstBucket });
-      const { exports } = await start(t, store, receiver, { protocol, temporality });
+      const { exports } = await startPush(t, store, receiver, { protocol, temporality });
       exports.complete(firstBucket + 4);
       await until(() => lag(exports) === 0, 'all is pushed');
       assert.equal(receiver.requests.length, 5);
@@ -149,7 +26,7 @@ for (const protocol of protocols) {
         const isCumulative = temporality === 'cumulative';
         assert.deepEqual(
           points.map(receivedText).sort(),
-          await expected(store, firstBucket + i, isCumulative),
+          await expectedOf(store, firstBucket + i, isCumulative),
         );
         const end = noon + BigInt(i + 1) * bucketNs;
         for (const point of points) {
@@ -181,7 +58,7 @@ test('an outage and a restart: every point once, in order, with its own time', a
   const probe = await OtlpReceiver.start('http/protobuf');
   const port = Number(new URL(probe.url).port);
   await probe.close();
-  const down = await start(t, store, probe);
+  const down = await startPush(t, store, probe);
   down.exports.complete(firstBucket + buckets - 1);
   await until(() => Number(down.exports.figures['push.failures']) > 0, 'a push has failed');
   assert.equal(lag(down.exports), buckets * 10);
@@ -191,11 +68,11 @@ test('an outage and a restart: every point once, in order, with its own time', a
 
   const receiver = await OtlpReceiver.start('http/protobuf', port);
   t.after(() => receiver.close());
-  const first = await start(t, store, receiver);
+  const first = await startPush(t, store, receiver);
   first.exports.complete(firstBucket + buckets - 1);
   await until(() => receiver.requests.length >= 150, 'catching up');
   await first.stop();
-  const second = await start(t, store, receiver);
+  const second = await startPush(t, store, receiver);
   second.exports.complete(firstBucket + buckets - 1);
   await until(() => lag(second.exports) === 0, 'caught up');
   const ends = receiver.requests.map((points) => points[0]!.endUnixNs);
@@ -233,7 +110,7 @@ for (const { name, protocols: of, behaviours, resends, refused } of faultsOfRece
       fill(store, 3);
       store.state.set({ 'otlp.next': firstBucket });
       receiver.behaviours.push({ kind: 'accept' }, ...behaviours);
-      const { exports } = await start(t, store, receiver, { protocol });
+      const { exports } = await startPush(t, store, receiver, { protocol });
       exports.complete(firstBucket + 2);
       await until(() => lag(exports) === 0, 'all is pushed');
       const texts = receiver.requests.map((points) => points.map(({ text }) => text).sort().join());
@@ -258,7 +135,7 @@ test('a receiver slower than the timeout: repeated identically, counted', async 
     fill(store, 2);
     store.state.set({ 'otlp.next': firstBucket });
     receiver.behaviours.push({ kind: 'hang' });
-    const { exports, stop } = await start(t, store, receiver, { protocol });
+    const { exports, stop } = await startPush(t, store, receiver, { protocol });
     exports.complete(firstBucket + 1);
     await until(() => lag(exports) === 0, 'all is pushed');
     const texts = receiver.requests.map((points) => points.map(({ text }) => text).sort().join());
@@ -278,7 +155,7 @@ test('Retry-After and RetryInfo are waited for', async (t) => {
     fill(store, 1);
     store.state.set({ 'otlp.next': firstBucket });
     receiver.behaviours.push({ kind: 'status', code, retryAfter: '3' });
-    const { exports, stop } = await start(t, store, receiver, { protocol });
+    const { exports, stop } = await startPush(t, store, receiver, { protocol });
     const startedMs = performance.now();
     exports.complete(firstBucket);
     await until(() => lag(exports) === 0, 'it is pushed');
@@ -295,14 +172,14 @@ test('a killed daemon: the bucket under way comes again, counted; before the fir
   const receiver = await OtlpReceiver.start('http/protobuf');
   t.after(() => receiver.close());
   fill(store, 4);
-  const first = await start(t, store, receiver);
+  const first = await startPush(t, store, receiver);
   first.exports.complete(firstBucket + 1);
   await until(() => lag(first.exports) === 0, 'the newest is pushed');
   assert.equal(receiver.requests.length, 1);
   await first.stop();
   // What state.db says when the answer to bucket 2 never came.
   store.state.set({ 'otlp.next': firstBucket + 2, 'otlp.sending': firstBucket + 2 });
-  const again = await start(t, store, receiver);
+  const again = await startPush(t, store, receiver);
   again.exports.complete(firstBucket + 3);
   await until(() => lag(again.exports) === 0, 'all is pushed');
   assert.equal(again.exports.figures['push.resends'], 1);
@@ -318,7 +195,7 @@ test('what waited longer than it may is skipped and counted; buckets without dat
   fill(store, 3);
   fill(store, 12, 30);
   store.state.set({ 'otlp.next': firstBucket });
-  const { exports } = await start(t, store, receiver, { maxBacklogMs: 200_000 });
+  const { exports } = await startPush(t, store, receiver, { maxBacklogMs: 200_000 });
   exports.complete(firstBucket + 41);
   await until(() => lag(exports) === 0, 'all is pushed');
   assert.equal(receiver.requests.length, 12);
