@@ -84,7 +84,8 @@ const common = {
     longestReadMs = Math.max(longestReadMs, performance.now() - startedMs);
     return answers;
   },
-  state: store.state,
+  took: () => undefined,
+    state: store.state,
   env: {},
   log: (text: string) => console.log(text),
   version: '0',

@@ -8,7 +8,7 @@ import * as wire from './generated/wire.js';
 import { GENERATIONS, Generations, takePerCpuSums, toNumbers } from './generations.js';
 import type { Flip } from './generations.js';
 import type { LoadedProbe } from './loaded-probe.js';
-import { BatchBuffer, valueStride, type BpfMap } from './map.js';
+import { BatchBuffer, valueStride, type BpfMap, type MapFill } from './map.js';
 
 const WEIGHT_BYTES = 8;
 const HASH_BYTES = 8;
@@ -44,6 +44,8 @@ export class DoubleBuffer {
   readonly #generations: Generations;
   readonly #countBatch: BatchBuffer;
   readonly #stackBatch: BatchBuffer;
+  /** Of the last drain. */
+  fills: readonly MapFill[] = [];
 
   /** **Errors**: sizes that are not those of the wire structs are an
    *  assertion; throws CallError. */
@@ -86,6 +88,10 @@ export class DoubleBuffer {
     const types = wire.FkLimit.FK_SAMPLE_TYPES;
     const counts = this.#counts.inner(retired).drainBatch(this.#countBatch);
     const stacks = this.#stacks.inner(retired).drainBatch(this.#stackBatch);
+    this.fills = [
+      { map: this.#counts.name, share: counts.count / this.#counts.inner(retired).maxEntries },
+      { map: this.#stacks.name, share: stacks.count / this.#stacks.inner(retired).maxEntries },
+    ];
     return {
       count: counts.count,
       keys: counts.keys,

@@ -4,7 +4,7 @@ import type { MetricOutput } from './descriptor.js';
 import { Generations, takePerCpuSums, toNumbers } from './generations.js';
 import type { Flip } from './generations.js';
 import type { LoadedProbe } from './loaded-probe.js';
-import { BatchBuffer, type BpfMap } from './map.js';
+import { BatchBuffer, type BpfMap, type MapFill } from './map.js';
 
 /** One output's content, valid until the next drain. **Shape**: entry i has its key at i * key size
  *  and its numbers at i * numbers per entry. */
@@ -27,6 +27,8 @@ interface Drain {
 export class KeyedMaps {
   readonly #generations: Generations;
   readonly #drains: readonly Drain[];
+  /** Of the last drain, one an output. */
+  fills: readonly MapFill[] = [];
 
   constructor(probe: LoadedProbe, outputs: readonly MetricOutput[]) {
     this.#generations = new Generations(probe);
@@ -46,10 +48,14 @@ export class KeyedMaps {
    *  **Errors**: throws CallError. */
   drain(retired: number): DrainedKeys[] {
     this.#generations.checkRetired(retired);
-    return this.#drains.map(({ map, stats, buffer }) => {
+    const drained = this.#drains.map(({ map, stats, buffer }) => {
       const { count, keys, values } = map.inner(retired).drainBatch(buffer);
       const sums = stats === undefined ? new BigUint64Array() : takePerCpuSums(stats, retired, 1);
       return { count, keys, values: toNumbers(values), stats: Float64Array.from(sums, Number) };
     });
+    this.fills = this.#drains.map(({ map }, i) => {
+      return { map: map.name, share: drained[i]!.count / map.inner(retired).maxEntries };
+    });
+    return drained;
   }
 }

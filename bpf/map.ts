@@ -169,6 +169,14 @@ export class BpfMap {
   }
 }
 
+/** How much of a bounded map was in use: of one that is drained at the drain, of a ring the most since
+ *  it was last asked. */
+export interface MapFill {
+  readonly map: string;
+  /** 0..1. */
+  readonly share: number;
+}
+
 export interface Batch {
   readonly count: number;
   readonly keys: Uint8Array;

@@ -4,7 +4,7 @@
 
 import { assert } from '../storage/model/errors.js';
 import { MemoryMap, pageSizeBytes } from '../ffi/memory-map.js';
-import { mapType, type BpfMap } from './map.js';
+import { mapType, type BpfMap, type MapFill } from './map.js';
 
 const BUSY_BIT = 0x80000000;
 const DISCARD_BIT = 0x40000000;
@@ -18,6 +18,7 @@ export type OnRingRecord = (view: DataView, offset: number, size: number) => voi
 export class RingReader {
   /** Readable when the kernel wakes us. */
   readonly fd: number;
+  readonly #name: string;
   readonly #sizeBytes: number;
   readonly #consumerMap: MemoryMap;
   readonly #producerMap: MemoryMap;
@@ -25,12 +26,14 @@ export class RingReader {
   readonly #producer: BigUint64Array;
   readonly #lengths: Uint32Array;
   readonly #data: DataView;
+  #fullestBytes = 0;
   #isOpen = true;
 
   /** **Errors**: throws CallError. */
   constructor(map: BpfMap) {
     assert(map.type === mapType.ringbuf, `map ${map.name} is a ring buffer`);
     this.fd = map.fd;
+    this.#name = map.name;
     this.#sizeBytes = map.maxEntries;
     const dataBytes = 2 * this.#sizeBytes;
     this.#consumerMap = new MemoryMap(map.fd, {
@@ -61,6 +64,7 @@ export class RingReader {
     while (isReady && passed < maxRecords) {
       const produced = Number(Atomics.load(this.#producer, 0));
       if (position >= produced) break;
+      if (produced - position > this.#fullestBytes) this.#fullestBytes = produced - position;
       try {
         while (position < produced && passed < maxRecords) {
           const at = position % this.#sizeBytes;
@@ -79,6 +83,13 @@ export class RingReader {
       }
     }
     return count;
+  }
+
+  /** What was found in it at most since the last call. */
+  takeFill(): MapFill {
+    const share = this.#fullestBytes / this.#sizeBytes;
+    this.#fullestBytes = 0;
+    return { map: this.#name, share };
   }
 
   /** Unmaps the ring; the map stays its probe's. */

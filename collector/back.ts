@@ -12,6 +12,8 @@ import type { Query, StatusAnswer, Window } from '../storage/model/query.js';
 import { Store } from '../storage/store.js';
 import type { BackOptions, FileQuestion, FlushMessage, FromBack, ToBack } from './messages.js';
 import { otlpSettings } from './agent/export-settings.js';
+import { LoopWatch } from './agent/loop-watch.js';
+import { Durations } from './pipeline/durations.js';
 import { storeMetrics } from './pipeline/store-metrics.js';
 import { SecondsReader } from './pipeline/seconds-ring.js';
 import { HttpServer } from './serve/http.js';
@@ -41,26 +43,30 @@ class Back {
   readonly #store: Store;
   readonly #symbolizer: Symbolizer;
   readonly #server: QueryServer;
+  readonly #loop = new LoopWatch();
+  readonly #durations = new Durations();
   #daemon: FlushMessage['daemon'] = {};
   #exports: Exports | undefined;
   #http: HttpServer | undefined;
   #brokenBlobs = 0;
   #kernelReloadedMs = performance.now();
 
-  private constructor(store: Store, server: (daemon: () => DaemonFigures) => QueryServer) {
+  private constructor(store: Store, log: (text: string) => void) {
     this.#store = store;
     this.#symbolizer = new Symbolizer({ maxBytes: options.config.symbols.maxBytes });
-    this.#server = server(() => this.#figures());
+    this.#server = new QueryServer({
+      query: withSeconds(store.query()),
+      daemon: () => this.#figures(),
+      log,
+      answered: (method, ms) => this.#durations.add('selfQuery', method, ms),
+    });
   }
 
   static async start(): Promise<Back> {
     const { config } = options;
     const log = (text: string) => send({ kind: 'log', level: 'warn', text });
     const store = Store.open({ dir: config.dataDir, maxAgeMs: config.store.maxAgeMs, log });
-    const back = new Back(
-      store,
-      (daemon) => new QueryServer({ query: withSeconds(store.query()), daemon, log }),
-    );
+    const back = new Back(store, log);
     const problem = await back.#server.listen(
       join(config.dataDir, 'flamekeeper.sock'),
       config.socket,
@@ -80,6 +86,7 @@ class Back {
     const { Exports } = await import('../exporters/push/exports.js');
     const exports = await Exports.start({
       read: (window, stepNs) => this.#readMetrics(window, stepNs),
+      took: (phase, ms) => this.#durations.add('selfExport', phase, ms),
       state: this.#store.state,
       env: process.env,
       log,
@@ -147,6 +154,9 @@ class Back {
       storeBytes: this.#store.sizeBytes,
       durationMs: performance.now() - startedMs,
       ...named,
+      longestStallMs: this.#loop.takeLongestMs(),
+      durations: this.#durations.take(),
+      oldestUnixMs: this.#store.oldestUnixMs,
     });
   }
 

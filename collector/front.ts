@@ -6,6 +6,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FLIP_PAUSE_MS } from '../bpf/generations.js';
+import type { MapFill } from '../bpf/map.js';
 import type { Config } from '../config/load.js';
 import { clockOffsets, closeFd, drainUevents, openUeventSocket } from '../ffi/libc.js';
 import { Poller } from '../ffi/poller.js';
@@ -74,6 +75,8 @@ export class Front {
   #sources: readonly StackSource[] = [];
   #rings: readonly ProbeRing[] = [];
   #unwind: readonly UnwindFiles[] = [];
+  /** Probe -> what it has that tells how full its maps are. */
+  readonly #filled: [probe: string, part: { takeFills(): readonly MapFill[] }][] = [];
   #kernelMemoryBytes = 0;
   #sequence = 0;
   #lastFlipKtimeNs = process.hrtime.bigint();
@@ -114,6 +117,8 @@ export class Front {
       options.self.begin({
         probes: () => front.#probes,
         kernelMemoryBytes: () => front.figures().kernelMemoryBytes,
+        mapFills: () =>
+          front.#filled.flatMap(([probe, part]) => part.takeFills().map((fill) => [probe, fill])),
       });
       front.#metrics.add(options.self);
       front.#openGate();
@@ -143,7 +148,10 @@ export class Front {
     for (const each of running) {
       const { file, probe } = each;
       const metrics = openProbeMetrics(each);
-      if (metrics !== undefined) this.#metrics.add(metrics);
+      if (metrics !== undefined) {
+        this.#metrics.add(metrics);
+        this.#filled.push([probe.name, metrics]);
+      }
       for (const output of file.descriptor.outputs) {
         if (output.kind === 'ring') {
           const ring = new ProbeRing(file, probe, output, {
@@ -156,6 +164,7 @@ export class Front {
               ),
           });
           this.#rings = [...this.#rings, ring];
+          this.#filled.push([probe.name, ring]);
           this.#poller.add(ring.fd);
         } else if (output.kind === 'unwind') {
           const files = new UnwindFiles(probe, output, {
@@ -165,16 +174,16 @@ export class Front {
             isBusy: isBackBusy,
           });
           this.#unwind = [...this.#unwind, files];
+          this.#filled.push([probe.name, files]);
           this.#poller.add(files.fd);
         } else if (output.kind === 'stack') {
           const program = file.descriptor.hooks.find(
             ({ attach }) => attach === 'perf_event',
           )!.program;
           const options = { periodNs: this.#plan.periodNs, note };
-          this.#sources = [
-            ...this.#sources,
-            new StackSource({ probe, output, program }, this.#plan.triggers, options),
-          ];
+          const source = new StackSource({ probe, output, program }, this.#plan.triggers, options);
+          this.#sources = [...this.#sources, source];
+          this.#filled.push([probe.name, source]);
         }
       }
     }

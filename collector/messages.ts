@@ -10,6 +10,7 @@ import type { Module, NameReason } from '../storage/model/frame.js';
 import type { SeriesInfo } from '../storage/model/series.js';
 import type { MetricKey, StreamInfo } from '../storage/model/stream.js';
 import type { EventColumns, FlushSpan } from '../storage/model/writer.js';
+import type { DurationRow } from './pipeline/durations.js';
 import type { TableReason, UnwindTable } from './unwind/build-table.js';
 
 /** Where a frame lies, in `StackTable.frameModules`: an id >= 0 of a module, or one of these. */
@@ -158,6 +159,11 @@ export interface FlushedMessage {
   readonly kernelFramesUnnamed: number;
   /** Of each sample type that had any: counters stacks.*. */
   readonly stackEnds: readonly { readonly type: string; readonly counters: Counters }[];
+  /** Since the message before: of the back's own loop, and of what it did beside flushes. */
+  readonly longestStallMs: number;
+  readonly durations: readonly DurationRow[];
+  /** Unix ms; undefined while the store is empty. */
+  readonly oldestUnixMs: number | undefined;
 }
 
 export interface LogMessage {

@@ -98,6 +98,12 @@ export class Store {
     );
   }
 
+  /** Unix ms at which the oldest segment begins; undefined when there is none. */
+  get oldestUnixMs(): number | undefined {
+    const [oldest] = listSegments(this.#options.dir);
+    return oldest && Number(bucketStartUnixNs(oldest.startBucket) / 1_000_000n);
+  }
+
   /** The flush must be committed before the next begins; one that is not is forgotten. */
   beginFlush(span: FlushSpan): FlushWriter {
     return translateErrors(this.#options.dir, () => {

@@ -88,6 +88,7 @@ export class Figures {
       'cost.kernelMemoryBytes': kernelMemoryBytes,
       'cost.lastDrainMs': this.#drainMs,
       'cost.lastStoreMs': this.#lastFlushed?.durationMs ?? 0,
+      'cost.backStallMs': this.#lastFlushed?.longestStallMs ?? 0,
       'known.processes': table?.liveProcesses ?? 0,
       'known.images': table?.images ?? 0,
       'known.threads': table?.threads ?? 0,

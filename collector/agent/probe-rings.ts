@@ -4,6 +4,7 @@
 import type { EventRecordType, RingOutput } from '../../bpf/descriptor.js';
 import * as wire from '../../bpf/generated/wire.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
+import type { MapFill } from '../../bpf/map.js';
 import { RingReader } from '../../bpf/ring.js';
 import { assert } from '../../storage/model/errors.js';
 import type { Counters } from '../../storage/model/completeness.js';
@@ -104,6 +105,10 @@ export class ProbeRing {
       if (index === 0 && malformed > 0) counters['lost.malformed'] = malformed;
       return { info: collector.stream, counters, columns };
     });
+  }
+
+  takeFills(): readonly MapFill[] {
+    return [this.#reader.takeFill()];
   }
 
   close(): void {

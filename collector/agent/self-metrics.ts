@@ -2,25 +2,34 @@
 // headers of the flush, and its cost. What the back tells of a flush comes with the next. (front)
 
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
+import type { MapFill } from '../../bpf/map.js';
 import type { Counters } from '../../storage/model/completeness.js';
-import { slotOfNs } from '../../storage/model/histogram.js';
 import type { HostStreamName } from '../../storage/model/host-streams.js';
 import { hostStreams } from '../../storage/model/host-streams.js';
 import type { MetricKey, StreamInfo } from '../../storage/model/stream.js';
 import type { MetricSource, TakeContext, TakenStream } from '../host/metric-sources.js';
-import type { FlushedMessage, HistogramColumns } from '../messages.js';
+import type { FlushedMessage } from '../messages.js';
+import { durationColumns, Durations } from '../pipeline/durations.js';
+import type { TimedStream } from '../pipeline/durations.js';
+import { LoopWatch } from './loop-watch.js';
 import { readSelfUsage } from './self-usage.js';
 
 /** What the parts of the front tell when asked. */
 export interface SelfFacts {
   readonly probes: () => readonly LoadedProbe[];
   readonly kernelMemoryBytes: () => number;
+  readonly mapFills: () => readonly (readonly [probe: string, fill: MapFill])[];
 }
+
+const timedStreams: readonly TimedStream[] = ['selfFlush', 'selfQuery', 'selfExport'];
 
 type Rows = readonly (readonly [MetricKey, number])[];
 
 export class SelfMetrics implements MetricSource {
-  readonly #durationsNs: [phase: string, ns: number][] = [];
+  readonly #durations = new Durations();
+  readonly #loop = new LoopWatch();
+  #backStallMs = 0;
+  #oldestUnixMs: number | undefined;
   #frames = { named: 0, unnamed: 0 };
   #stackRows: (readonly [MetricKey, number])[] = [];
   #storeBytes = 0;
@@ -35,13 +44,16 @@ export class SelfMetrics implements MetricSource {
   }
 
   drained(durationMs: number): void {
-    this.#tookMs('drain', durationMs);
+    this.#durations.add('selfFlush', 'drain', durationMs);
   }
 
   flushed(message: FlushedMessage): void {
     const { durationMs, framesNamed, framesTotal, storeBytes, stackEnds } = message;
     this.#stackRows.push(...stackEnds.flatMap(stackRows));
-    this.#tookMs('store', durationMs);
+    this.#durations.add('selfFlush', 'store', durationMs);
+    for (const row of message.durations) this.#durations.addRow(row);
+    this.#backStallMs = Math.max(this.#backStallMs, message.longestStallMs);
+    this.#oldestUnixMs = message.oldestUnixMs;
     this.#frames.named += framesNamed;
     this.#frames.unnamed += framesTotal - framesNamed;
     this.#storeBytes = storeBytes;
@@ -60,8 +72,11 @@ export class SelfMetrics implements MetricSource {
       points('selfFrames', frames.map(([kind, count]) => [[kind], count])),
       points('selfCpu', this.#added('cpu', [...cpuNsByThread].map(([name, ns]) => [[name], ns]))),
       points('selfMemory', [[['rss'], rssBytes], [['kernel'], kernelBytes]]),
+      points('selfMaps', this.#mapRows()),
+      points('selfStall', this.#stallRows()),
       points('selfStore', [[[], this.#storeBytes]]),
-      { info: hostStreams.selfFlush.info, counters: {}, columns: this.#takeDurations() },
+      points('selfStoreAge', this.#ageRows()),
+      ...this.#takeDurations(),
       points('selfProgramRuns', this.#added('runs', programs.map((p) => [[p.name], p.runs]))),
       points('selfProgramTime', this.#added('time', programs.map((p) => [[p.name], p.timeNs]))),
     ].filter(({ columns }) => columns.keys.length > 0);
@@ -71,22 +86,30 @@ export class SelfMetrics implements MetricSource {
     // It holds nothing open.
   }
 
-  #tookMs(phase: string, durationMs: number): void {
-    this.#durationsNs.push([phase, Math.round(durationMs * 1e6)]);
+  /** Shares in millionths. */
+  #mapRows(): Rows {
+    const fills = this.#facts?.mapFills() ?? [];
+    return fills.map(([probe, { map, share }]) => [[probe, map], Math.round(share * 1e6)]);
   }
 
-  #takeDurations(): HistogramColumns {
-    const taken = this.#durationsNs.splice(0);
-    const ns = taken.map(([, duration]) => duration);
-    return {
-      kind: 'histogram',
-      keys: taken.map(([phase]) => [phase]),
-      starts: Uint32Array.from({ length: taken.length + 1 }, (_, i) => i),
-      slots: Int16Array.from(ns, slotOfNs),
-      counts: new Float64Array(taken.length).fill(1),
-      totals: new Float64Array(taken.length).fill(1),
-      sumsNs: Float64Array.from(ns),
-    };
+  #stallRows(): Rows {
+    const stallsMs = { front: this.#loop.takeLongestMs(), back: this.#backStallMs };
+    this.#backStallMs = 0;
+    return Object.entries(stallsMs).map(([thread, ms]) => [[thread], Math.round(ms * 1e6)]);
+  }
+
+  #ageRows(): Rows {
+    const oldestUnixMs = this.#oldestUnixMs;
+    if (oldestUnixMs === undefined) return [];
+    return [[[], Math.max(0, Math.round((Date.now() - oldestUnixMs) / 1000))]];
+  }
+
+  #takeDurations() {
+    const rows = this.#durations.take();
+    return timedStreams.map((stream) => {
+      const columns = durationColumns(rows.filter((row) => row.stream === stream));
+      return { info: hostStreams[stream].info, counters: {}, columns };
+    });
   }
 
   /** What was added since the last flush; a thread or program may begin anew under its name. */

@@ -4,6 +4,7 @@
 import type { MetricOutput, Output, SelfCheck } from '../../bpf/descriptor.js';
 import { KeyedMaps, type DrainedKeys } from '../../bpf/keyed-maps.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
+import type { MapFill } from '../../bpf/map.js';
 import type { Btf, BtfStruct } from '../../elf/btf.js';
 import type { Counters } from '../../storage/model/completeness.js';
 import { assert } from '../../storage/model/errors.js';
@@ -92,6 +93,10 @@ export class ProbeMetrics implements MetricSource {
     const fresh = total - this.#recursionMisses;
     this.#recursionMisses = total;
     return fresh > 0 ? { missed_runs: fresh } : {};
+  }
+
+  takeFills(): readonly MapFill[] {
+    return this.#maps.fills;
   }
 
   close(): void {

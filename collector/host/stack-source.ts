@@ -7,6 +7,7 @@ import type { Drained } from '../../bpf/double-buffer.js';
 import * as wire from '../../bpf/generated/wire.js';
 import type { Flip } from '../../bpf/generations.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
+import type { MapFill } from '../../bpf/map.js';
 import type { Counters } from '../../storage/model/completeness.js';
 import type { StreamInfo } from '../../storage/model/stream.js';
 import type { ClockReading, StatsSums } from '../pipeline/tick-accounts.js';
@@ -84,6 +85,10 @@ export class StackSource {
       return { info: stream, counters };
     });
     return { drained, streams };
+  }
+
+  takeFills(): readonly MapFill[] {
+    return this.#buffer.fills;
   }
 
   close(): void {

@@ -12,6 +12,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as wire from '../../bpf/generated/wire.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
+import type { MapFill } from '../../bpf/map.js';
 import { RingReader } from '../../bpf/ring.js';
 import type { UnwindOutput } from '../../bpf/descriptor.js';
 import { CallError } from '../../ffi/errno.js';
@@ -135,6 +136,10 @@ export class UnwindFiles {
       filesFull,
       requestsDropped,
     };
+  }
+
+  takeFills(): readonly MapFill[] {
+    return [...this.tables.fills(this.#files.size), this.#ring.takeFill()];
   }
 
   /** Takes the requests that wait. */

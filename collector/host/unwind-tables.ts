@@ -7,7 +7,7 @@
 import type { UnwindOutput } from '../../bpf/descriptor.js';
 import * as wire from '../../bpf/generated/wire.js';
 import type { LoadedProbe } from '../../bpf/loaded-probe.js';
-import type { BpfMap } from '../../bpf/map.js';
+import type { BpfMap, MapFill } from '../../bpf/map.js';
 import { u32Bytes } from '../../bpf/map.js';
 import { CallError } from '../../ffi/errno.js';
 import { assert } from '../../storage/model/errors.js';
@@ -54,6 +54,15 @@ export class UnwindTables {
 
   get maxTables(): number {
     return this.#tables.maxEntries;
+  }
+
+  /** `files`: those the kernel was told of. */
+  fills(files: number): readonly MapFill[] {
+    const taken = this.maxTables - this.#free.length;
+    return [
+      { map: this.#files.name, share: files / this.maxFiles },
+      { map: this.#tables.name, share: taken / this.maxTables },
+    ];
   }
 
   /** What all tables together are charged for. */

@@ -20,6 +20,8 @@ export interface ServerOptions {
   /** What only the daemon knows, for `status`. */
   readonly daemon: () => NonNullable<StatusAnswer['daemon']>;
   readonly log: (text: string) => void;
+  /** An answer was made, with or without success. */
+  readonly answered?: (method: Request['method'], durationMs: number) => void;
 }
 
 export class QueryServer {
@@ -96,33 +98,41 @@ export class QueryServer {
   }
 
   async #reply(socket: Socket, line: string): Promise<void> {
-    const body = serialize(await this.#answer(line));
+    const startedMs = performance.now();
+    const { method, answer } = await this.#answer(line);
+    const body = serialize(answer);
+    if (method !== undefined) this.#options.answered?.(method, performance.now() - startedMs);
     const head = Buffer.alloc(4);
     head.writeUInt32LE(body.length);
     socket.write(head);
     await new Promise((resolve) => socket.write(body, resolve));
   }
 
-  async #answer(line: string): Promise<Answer> {
+  async #answer(line: string): Promise<{ method?: Request['method']; answer: Answer }> {
     const request =
       line.length > MAX_REQUEST_BYTES ? 'the request is too long' : decodeRequest(line);
     if (typeof request === 'string') {
-      return { ok: false, code: 'usage', message: request, hint: '' };
+      return { answer: { ok: false, code: 'usage', message: request, hint: '' } };
     }
+    const { method } = request;
     try {
-      return { ok: true, value: await this.#ask(request) };
+      return { method, answer: { ok: true, value: await this.#ask(request) } };
     } catch (error) {
-      if (error instanceof OperatingError) {
-        return { ok: false, code: error.code, message: error.message, hint: error.hint };
-      }
-      this.#options.log(`a query failed: ${error instanceof Error ? error.stack : String(error)}`);
-      return {
-        ok: false,
-        code: 'daemon-unreachable',
-        message: 'the daemon failed on this query',
-        hint: 'Its log says why.',
-      };
+      return { method, answer: this.#failure(error) };
     }
+  }
+
+  #failure(error: unknown): Answer {
+    if (error instanceof OperatingError) {
+      return { ok: false, code: error.code, message: error.message, hint: error.hint };
+    }
+    this.#options.log(`a query failed: ${error instanceof Error ? error.stack : String(error)}`);
+    return {
+      ok: false,
+      code: 'daemon-unreachable',
+      message: 'the daemon failed on this query',
+      hint: 'Its log says why.',
+    };
   }
 
   async #ask(request: Request): Promise<unknown> {

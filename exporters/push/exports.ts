@@ -19,6 +19,8 @@ import { PushLoop } from './push-loop.js';
 
 export interface ExportOptions {
   readonly read: ReadMetrics;
+  /** So long an export took. */
+  readonly took: (phase: 'read' | 'send' | 'scrape', durationMs: number) => void;
   readonly state: DirectoryState;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: (text: string) => void;
@@ -114,7 +116,7 @@ export class Exports {
   }
 
   #openPush(otlp: OtlpOptions, resource: resources.Resource): PushLoop {
-    const { env, log, state } = this.#options;
+    const { env, log, state, took } = this.#options;
     let collected: metrics.MetricData[] = [];
     const collect = async () => collectionOf(collected, this.#options.version);
     const reader = new AskedReader({ metricProducers: [{ collect }] });
@@ -123,6 +125,7 @@ export class Exports {
     return new PushLoop({
       client: new OtlpClient({ ...otlp, env, log }),
       state,
+      took,
       catchUpPerSecond: otlp.catchUpPerSecond,
       maxBacklogBuckets: Math.floor(otlp.maxBacklogMs / 10_000),
       log,
@@ -153,13 +156,16 @@ export class Exports {
 
   async #scrape(): Promise<metrics.CollectionResult> {
     this.#scrapes++;
+    const startedMs = performance.now();
     const scrape = this.#scraping.then(async () => {
       if (this.#head < 0) return [];
       const table = await this.#prometheusTotals.upTo(this.#head);
       return prometheusMetrics(table.metrics, windowOf(this.#head, 1).toUnixNs);
     });
     this.#scraping = scrape.catch(() => undefined);
-    return collectionOf(await scrape, this.#options.version);
+    const data = await scrape;
+    this.#options.took('scrape', performance.now() - startedMs);
+    return collectionOf(data, this.#options.version);
   }
 }
 

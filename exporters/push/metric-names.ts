@@ -99,8 +99,10 @@ export class MetricNames {
   ): Target {
     const attributes: Record<string, string | number | boolean> = { ...rule.constant };
     for (const [field, value] of values) {
-      if (!this.#withProcesses && processField.test(field)) continue;
-      const name = rule.attributes?.[field] ?? attributeOf(field);
+      const given = rule.attributes?.[field];
+      // Threads that a rule names are our own.
+      if (given === undefined && !this.#withProcesses && processField.test(field)) continue;
+      const name = given ?? attributeOf(field);
       if (name === '' || value === '' || value === -1) continue;
       attributes[name] = field === 'start' ? timeOf(value) : (rule.words?.[value] ?? value);
       const container = field === 'cgroup' ? containerOf(String(value)) : undefined;

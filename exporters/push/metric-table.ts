@@ -392,11 +392,37 @@ export const metricRules: readonly MetricRule[] = [
     name: 'flamekeeper.memory.usage',
     description: 'Memory of the daemon.',
   },
+  {
+    stream: 'self.maps',
+    name: 'flamekeeper.bpf.map.fill',
+    description: 'Share of a bounded BPF map that was in use.',
+  },
+  {
+    stream: 'self.stall',
+    name: 'flamekeeper.thread.stall',
+    attributes: { thread: 'thread.name' },
+    description: 'Longest time since the last flush in which a thread of the daemon was not to be had.',
+  },
   { stream: 'self.store', name: 'flamekeeper.store.size', description: 'Size of the store.' },
+  {
+    stream: 'self.store.age',
+    name: 'flamekeeper.store.age',
+    description: 'Time since the oldest segment of the store began.',
+  },
   {
     stream: 'self.flush',
     name: 'flamekeeper.flush.duration',
     description: 'How long flushes took.',
+  },
+  {
+    stream: 'self.query',
+    name: 'flamekeeper.query.duration',
+    description: 'How long answers to queries took.',
+  },
+  {
+    stream: 'self.export',
+    name: 'flamekeeper.export.duration',
+    description: 'How long exports took.',
   },
   {
     stream: 'self.bpf.runs',

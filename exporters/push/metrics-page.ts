@@ -20,7 +20,7 @@ Names, units and attributes are those of OpenTelemetry's semantic conventions wh
 - A metric has at most \`export.maxSeries\` series; the rest is summed in one with the attribute
   \`otel.metric.overflow\`.
 - \`process.pid\`, \`process.creation.time\` and \`thread.name\` are told only with \`export.processes\`;
-  else the processes of one program are one series. Where a control group belongs to a container,
+  else the processes of one program are one series (flamekeeper's own threads are always told). Where a control group belongs to a container,
   \`container.id\` stands beside \`process.linux.cgroup\`.
 - A stream that is not in the table is called \`flamekeeper.\` and its name.
 

@@ -27,6 +27,7 @@ export interface PushLoopOptions {
   readonly state: DirectoryState;
   /** The points of a bucket; undefined when it holds none. */
   readonly collect: (bucket: number) => Promise<metrics.ResourceMetrics | undefined>;
+  readonly took: (phase: 'read' | 'send', durationMs: number) => void;
   /** Requests a second while there is more to push. */
   readonly catchUpPerSecond: number;
   /** Older buckets than so many before the head are skipped. */
@@ -124,7 +125,7 @@ export class PushLoop {
     const points = pointsOf(data);
     this.#keep({ 'otlp.sending': bucket });
     while (!this.#stopping.signal.aborted) {
-      const result = await client.send(data);
+      const result = await this.#timed('send', () => client.send(data));
       switch (result.kind) {
         case 'accepted':
           this.#pauses = 0;
@@ -185,13 +186,20 @@ export class PushLoop {
 
   async #collect(bucket: number): Promise<metrics.ResourceMetrics | undefined | 'failed'> {
     try {
-      return await this.#options.collect(bucket);
+      return await this.#timed('read', () => this.#options.collect(bucket));
     } catch (error) {
       this.#counts.failures++;
       this.#tell(`cannot read the store: ${(error as Error).message}`);
       await this.#pause(this.#nextPauseMs(undefined));
       return 'failed';
     }
+  }
+
+  async #timed<T>(phase: 'read' | 'send', work: () => Promise<T>): Promise<T> {
+    const startedMs = performance.now();
+    const result = await work();
+    this.#options.took(phase, performance.now() - startedMs);
+    return result;
   }
 
   async #pause(ms: number): Promise<void> {

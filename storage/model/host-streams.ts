@@ -314,13 +314,50 @@ export const hostStreams = {
     '/proc/self/statm, fdinfo of maps and programs',
     'Memory of the daemon: rss, and kernel for its BPF maps and programs.',
   ),
+  selfMaps: gauge(
+    'self.maps',
+    'fill/millionths',
+    'probe map',
+    'drains of the maps',
+    'How full bounded BPF maps were when they were drained, and rings at most since the last flush.',
+  ),
+  selfStall: gauge(
+    'self.stall',
+    'duration/nanoseconds',
+    'thread',
+    "the threads' event loops",
+    'Longest time since the last flush in which the front or the back looked for nothing new; the ' +
+      "back's is that of the flush before.",
+  ),
   selfStore: gauge('self.store', 'store/bytes', '', 'data directory', 'Size of all segments.'),
+  selfStoreAge: gauge(
+    'self.store.age',
+    'age/seconds',
+    '',
+    'data directory',
+    'Time since the oldest segment began.',
+  ),
   selfFlush: histogram(
     'self.flush',
     'duration/nanoseconds',
     'phase',
     'daemon',
     'How long a flush took: drain (taken from the kernel), store (named and written).',
+  ),
+  selfQuery: histogram(
+    'self.query',
+    'duration/nanoseconds',
+    'method',
+    'daemon',
+    'How long answers to queries at the socket took: aggregate, series, events, status.',
+  ),
+  selfExport: histogram(
+    'self.export',
+    'duration/nanoseconds',
+    'phase',
+    'daemon',
+    'How long exports took: read (points of a bucket), send (until its receiver answered or the ' +
+      'request failed), scrape.',
   ),
   selfProgramRuns: counter(
     'self.bpf.runs',

@@ -81,6 +81,26 @@ test('a record is seen once, also when the reader throws', { skip }, () => {
   probe.close();
 });
 
+test('it tells how full it was at most, once', { skip }, () => {
+  const { probe, reader } = open();
+  const { maxEntries } = probe.map('events');
+  probe.openGate();
+  for (let i = 0; i < 3; i++) getppid();
+  read(reader);
+  // The kernel puts 8 bytes before each record; these need no rounding up.
+  const heldBytes = sizes.reduce((sum, size) => sum + 8 + size, 0);
+  assert.deepEqual(reader.takeFill(), { map: 'events', share: heldBytes / maxEntries });
+  assert.equal(reader.takeFill().share, 0);
+  for (let i = 0; i < 100; i++) getppid();
+  assert.ok(Number(probe.globals.u64('dropped')[0]) > 0);
+  read(reader);
+  const { share } = reader.takeFill();
+  // What was dropped has at most the size of the largest record.
+  assert.ok(share <= 1 && share > 1 - 1008 / maxEntries, String(share));
+  reader.close();
+  probe.close();
+});
+
 test('a ring wakes the poller', { skip }, async () => {
   const { probe, reader } = open();
   let wake: () => void = () => {};

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openFiles } from '../../storage/query.js';
@@ -16,7 +16,10 @@ test('samples, stacks, CPU time, memory and flushes are kept as streams', { time
     const fields = tasks.slice(tasks.lastIndexOf(')') + 2).split(' ');
     const cpuSecondsBefore = (Number(fields[11]) + Number(fields[12])) / 100;
     const rssBytes = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${daemon.pid}/status`, 'utf8'))![1]) * 1024;
-    await sleep(1000);
+    const asked = await daemon.query();
+    for (let i = 0; i < 3; i++) await asked.status();
+    asked.close();
+    await sleep(1500);
     await daemon.stop();
     const { completeness } = (await daemon.aggregate()).coverage;
     const query = openFiles(daemon.dir);
@@ -55,6 +58,24 @@ test('samples, stacks, CPU time, memory and flushes are kept as streams', { time
     assert.deepEqual(flushes.keys.map(({ key }) => key[0]).sort(), ['drain', 'store']);
     assert.ok((await valuesOf('self.frames')).get('named')! > 0);
     assert.ok((await valuesOf('self.store')).get('')! > 4096);
+    const [segment] = readdirSync(daemon.dir).filter((name) => name.endsWith('.db') && name !== 'state.db');
+    const bornMs = statSync(`${daemon.dir}/${segment}`).birthtimeMs;
+    const ages = (await ask('self.store.age')).keys[0]!.values.filter((age) => age !== undefined);
+    const sinceBirth = (Date.now() - bornMs) / 1000;
+    // Its name says when its first bucket of 10 s began.
+    assert.ok(Number(ages.at(-1)) >= 0 && Number(ages.at(-1)) < sinceBirth + 11, `${String(ages)} s`);
+    const fills = await valuesOf('self.maps');
+    for (const [map, millionths] of fills) assert.ok(millionths >= 0 && millionths <= 1e6, map);
+    for (const map of ['sampler counts', 'sampler stacks', 'process events', 'runqlat waits']) {
+      assert.ok(fills.has(map), `${map} of ${[...fills.keys()].join(', ')}`);
+    }
+    assert.ok(fills.get('sampler counts')! > 0);
+    const stalls = await valuesOf('self.stall');
+    assert.ok(stalls.get('front')! > 0 && stalls.get('back')! > 0);
+    const queries = await ask('self.query');
+    assert.ok(queries.kind === 'histogram');
+    const answers = queries.keys.map(({ key, values }) => [key[0], values.reduce((n, v) => n + (v?.count ?? 0), 0)]);
+    assert.deepEqual(answers, [['status', 3]]);
     query.close();
   } finally {
     daemon.remove();

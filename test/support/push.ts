@@ -44,6 +44,7 @@ interface Push extends Partial<OtlpOptions> {
 export async function startPush(t: TestContext, store: Store, receiver: { url: string }, more: Push = {}) {
   const exports = await Exports.start({
     read: (window, stepNs) => store.metrics(window, stepNs).answers,
+    took: () => undefined,
     state: store.state,
     env: {},
     log: more.log ?? (() => undefined),

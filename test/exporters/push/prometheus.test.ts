@@ -18,6 +18,7 @@ const none = { tokenFile: '', certificate: '', key: '', clientCa: '' };
 async function serve(t: TestContext, store: Store): Promise<{ exports: Exports; url: string }> {
   const exports = await Exports.start({
     read: (window, stepNs) => store.metrics(window, stepNs).answers,
+    took: () => undefined,
     state: store.state,
     env: {},
     log: (text) => assert.fail(text),
