@@ -7,10 +7,10 @@ import type { CodeSegment } from '../elf/code-ranges.js';
 import type { GivenName } from '../exporters/push/metric-names.js';
 import type { Counters } from '../storage/model/completeness.js';
 import type { Module, NameReason } from '../storage/model/frame.js';
+import type { Histogram } from '../storage/model/histogram.js';
 import type { SeriesInfo } from '../storage/model/series.js';
 import type { MetricKey, StreamInfo } from '../storage/model/stream.js';
 import type { EventColumns, FlushSpan } from '../storage/model/writer.js';
-import type { DurationRow } from './pipeline/durations.js';
 import type { TableReason, UnwindTable } from './unwind/build-table.js';
 
 /** Where a frame lies, in `StackTable.frameModules`: an id >= 0 of a module, or one of these. */
@@ -141,6 +141,16 @@ export type ToBack = FlushMessage | FileQuestion | StopMessage;
 export interface ReadyMessage {
   readonly kind: 'ready';
   readonly storeBytes: number;
+}
+
+/** Streams of durations; see storage/model/host-streams.ts. */
+export type TimedStream = 'selfFlush' | 'selfQuery' | 'selfExport';
+
+/** `key` is the stream's only field. */
+export interface DurationRow {
+  readonly stream: TimedStream;
+  readonly key: string;
+  readonly histogram: Histogram;
 }
 
 /** A flush is in the store (or kept in memory while the disk is full). */

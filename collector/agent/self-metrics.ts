@@ -8,9 +8,8 @@ import type { HostStreamName } from '../../storage/model/host-streams.js';
 import { hostStreams } from '../../storage/model/host-streams.js';
 import type { MetricKey, StreamInfo } from '../../storage/model/stream.js';
 import type { MetricSource, TakeContext, TakenStream } from '../host/metric-sources.js';
-import type { FlushedMessage } from '../messages.js';
+import type { FlushedMessage, TimedStream } from '../messages.js';
 import { durationColumns, Durations } from '../pipeline/durations.js';
-import type { TimedStream } from '../pipeline/durations.js';
 import { LoopWatch } from './loop-watch.js';
 import { readSelfUsage } from './self-usage.js';
 

@@ -1,18 +1,8 @@
 // How long things took, as histograms by stream and key, until the next flush takes them. Their
 // number is that of the words the code knows; how often things happen does not matter.
 
-import type { Histogram } from '../../storage/model/histogram.js';
 import { HistogramSum, slotOfNs } from '../../storage/model/histogram.js';
-import type { HistogramColumns } from '../messages.js';
-
-/** Streams of host-streams.ts. */
-export type TimedStream = 'selfFlush' | 'selfQuery' | 'selfExport';
-
-export interface DurationRow {
-  readonly stream: TimedStream;
-  readonly key: string;
-  readonly histogram: Histogram;
-}
+import type { DurationRow, HistogramColumns, TimedStream } from '../messages.js';
 
 export class Durations {
   readonly #sums = new Map<string, { stream: TimedStream; key: string; sum: HistogramSum }>();
