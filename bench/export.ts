@@ -7,7 +7,7 @@ import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import { faults, load, noon, openStore, runq, second, writeFlush } from '../test/storage/support.js';
 
@@ -78,9 +78,10 @@ const grpcPort = await new Promise<number>((resolve, reject) =>
 
 let longestReadMs = 0;
 const common = {
-  read: (window: Parameters<typeof store.metrics>[0], stepNs: bigint) => {
+  giveWay: immediate,
+  read: async (window: Parameters<typeof store.metrics>[0], stepNs: bigint) => {
     const startedMs = performance.now();
-    const { answers } = store.metrics(window, stepNs);
+    const { answers } = await store.metrics(window, stepNs, immediate);
     longestReadMs = Math.max(longestReadMs, performance.now() - startedMs);
     return answers;
   },

@@ -35,6 +35,8 @@ function send(message: FromBack, transferred: readonly ArrayBuffer[] = []): void
 const KERNEL_RELOAD_MS = 60_000;
 /** No receiver that does not answer keeps the daemon from stopping. */
 const EXPORT_STOP_MS = 2_000;
+/** Exports work so long at a time. */
+const EXPORT_PIECE_MS = 4;
 const BUCKET_NS = 10_000_000_000n;
 
 type DaemonFigures = NonNullable<StatusAnswer['daemon']>;
@@ -49,6 +51,8 @@ class Back {
   #exports: Exports | undefined;
   #http: HttpServer | undefined;
   #brokenBlobs = 0;
+  #flushing: Promise<void> = Promise.resolve();
+  #gaveWayMs = 0;
   #kernelReloadedMs = performance.now();
 
   private constructor(store: Store, log: (text: string) => void) {
@@ -86,6 +90,7 @@ class Back {
     const { Exports } = await import('../exporters/push/exports.js');
     const exports = await Exports.start({
       read: (window, stepNs) => this.#readMetrics(window, stepNs),
+      giveWay: () => this.#giveWay(),
       took: (phase, ms) => this.#durations.add('selfExport', phase, ms),
       state: this.#store.state,
       env: process.env,
@@ -105,10 +110,19 @@ class Back {
     );
   }
 
-  #readMetrics(window: Window, stepNs: bigint) {
-    const { answers, brokenBlobs } = this.#store.metrics(window, stepNs);
+  async #readMetrics(window: Window, stepNs: bigint) {
+    const pause = () => this.#giveWay();
+    const { answers, brokenBlobs } = await this.#store.metrics(window, stepNs, pause);
     this.#brokenBlobs += brokenBlobs;
     return answers;
+  }
+
+  /** A flush that has come goes first, whole. */
+  async #giveWay(): Promise<void> {
+    if (performance.now() - this.#gaveWayMs < EXPORT_PIECE_MS) return;
+    await setImmediate();
+    await this.#flushing.catch(() => undefined);
+    this.#gaveWayMs = performance.now();
   }
 
   #figures(): DaemonFigures {
@@ -125,7 +139,12 @@ class Back {
 
   /** Must not be called again before it resolved. New files' symbols, which may take long, are read
    *  with pauses: questions about files are answered there. */
-  async flush(message: FlushMessage): Promise<void> {
+  flush(message: FlushMessage): Promise<void> {
+    this.#flushing = this.#flush(message);
+    return this.#flushing;
+  }
+
+  async #flush(message: FlushMessage): Promise<void> {
     const startedMs = performance.now();
     this.#daemon = message.daemon;
     // One that is opened again may still be known: the message that told

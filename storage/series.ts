@@ -18,7 +18,7 @@ import { decodeHistograms } from './segment/live-histograms.js';
 import { decodePoints } from './segment/live-points.js';
 import type { SegmentName } from './segment/segment-name.js';
 import { mayHold } from './segment/segment-name.js';
-import type { SegmentReader } from './segment/segment-reader.js';
+import type { LiveBlob, SegmentReader } from './segment/segment-reader.js';
 import type { QuerySource, SegmentStream } from './segments.js';
 import { listOrNone, namesOf, readOne, requireStream, storeRange, streamsOf } from './segments.js';
 
@@ -34,7 +34,12 @@ export function readSeries(source: QuerySource, request: SeriesRequest): SeriesA
   const kinds = ['histogram', 'counter', 'gauge'] as const;
   const stream = requireStream(source, { name: request.stream, kinds });
   const opened = openReading(stream, request);
-  const common = read(source, [opened.reading])[0];
+  const decode = (parts: Iterable<StreamBlobs>) => {
+    for (const part of parts) {
+      for (const { bucket, data, by } of blobsInOrder(part)) opened.reading.add(bucket, data, by);
+    }
+  };
+  const common = read(source, [opened.reading], decode)[0]!();
   const { tally } = opened.reading;
   if (common !== undefined) return opened.answer(common);
   const what = `${request.stream} of that time`;
@@ -45,12 +50,14 @@ export function readSeries(source: QuerySource, request: SeriesRequest): SeriesA
 }
 
 /** All histograms, counters and gauges of a window at once, by all their fields: each segment is
- *  opened once. Streams without data there are left out. **Errors**: `usage`: a bad step, an answer
- *  too large. */
-export function readAllSeries(
+ *  opened once, what it holds of the window is taken out, and decoded stream by stream afterwards,
+ *  with a pause after each. Streams without data there are left out. **Limits**: the blobs of the
+ *  window are held in memory. **Errors**: `usage`: a bad step, an answer too large. */
+export async function readAllSeries(
   source: QuerySource,
   { window, stepNs }: Pick<SeriesRequest, 'window' | 'stepNs'>,
-): AllSeries {
+  pause: () => Promise<void>,
+): Promise<AllSeries> {
   const range = bucketRanges([window])[0]!;
   const streams = new Map<string, StreamInfo>();
   for (const name of listOrNone(source.dir)) {
@@ -65,11 +72,20 @@ export function readAllSeries(
   const opened = Array.from(streams.values(), (stream) =>
     openReading(stream, { window, stepNs, filter: {}, stream: stream.name }),
   );
-  const common = read(source, opened.map(({ reading }) => reading));
-  return {
-    answers: opened.flatMap(({ answer }, i) => (common[i] === undefined ? [] : answer(common[i]))),
-    brokenBlobs: opened.reduce((sum, { reading }) => sum + reading.tally.brokenBlobs, 0),
-  };
+  const taken: (readonly StreamBlobs[])[] = [];
+  const common = read(source, opened.map(({ reading }) => reading), (blobs) => taken.push([...blobs]));
+  for (const { reading, bucket, data, by } of taken.flat().flatMap(blobsInOrder)) {
+    reading.add(bucket, data, by);
+    await pause();
+  }
+  const answers: SeriesAnswer[] = [];
+  for (const [i, { answer }] of opened.entries()) {
+    const found = common[i]!();
+    if (found !== undefined) answers.push(answer(found));
+    await pause();
+  }
+  const brokenBlobs = opened.reduce((sum, { reading }) => sum + reading.tally.brokenBlobs, 0);
+  return { answers, brokenBlobs };
 }
 
 export interface AllSeries {
@@ -134,7 +150,8 @@ interface Rows<Value> {
 
 const histograms: Kind<SlotSpan, HistogramSum> = {
   decode: decodeHistograms,
-  combine: (before = new HistogramSum(), span) => {
+  combine: (before, span) => {
+    if (before === undefined) return HistogramSum.of(span);
     before.addSpan(span);
     return before;
   },
@@ -153,70 +170,83 @@ const gauges: Kind<number, number> = {
   maxValues: Infinity,
 };
 
-/** Reads all segments into the readings, which are of one window; what their answers have in common,
- *  undefined where nothing was found. */
+/** Hands over what all segments hold for the readings, which are of one window, each segment's while
+ *  it is open; then what their answers have in common, undefined where nothing was found. */
 function read(
   source: QuerySource,
   readings: readonly AnyReading[],
-): readonly (CommonAnswer | undefined)[] {
+  take: (blobs: Iterable<StreamBlobs>) => void,
+): readonly (() => CommonAnswer | undefined)[] {
   const segments = listOrNone(source.dir);
-  const lastBuckets = readings.map((): number[] => []);
+  const lastBuckets: number[] = [];
   for (const name of segments) {
     if (!readings.some(({ steps }) => mayHold(name, steps.range))) continue;
     const known = source.dictionaryOf(name.fileName);
-    const lasts = readOne(source.dir, name, (segment) => {
+    const last = readOne(source.dir, name, (segment) => {
       const names = known === undefined ? segment.metricNames() : { dictionary: known, broken: 0 };
-      return readings.map((reading) => readSegment(segment, { ...names, name }, reading));
+      const end = segment.lastBucket(streamsOf(names.dictionary).map(({ id }) => id)).bucket;
+      for (const { tally } of readings) tally.brokenBlobs += names.broken;
+      take(blobsOf(segment, { name, dictionary: names.dictionary, end }, readings));
+      return end;
     });
-    if (lasts === 'broken') for (const { tally } of readings) tally.brokenBlobs++;
-    if (typeof lasts === 'string') continue;
-    for (const [i, last] of lasts.entries()) if (last !== undefined) lastBuckets[i]!.push(last);
+    if (last === 'broken') for (const { tally } of readings) tally.brokenBlobs++;
+    if (typeof last === 'number') lastBuckets.push(last);
   }
-  return readings.map(({ stream, steps, tally }, i) =>
-    tally.buckets === 0
-      ? undefined
-      : {
-          stream,
-          steps: steps.starts,
-          coveredNs: steps.coveredNs,
-          coverage: tally.finish([steps.range], storeRange(segments, lastBuckets[i]!)),
-          counters: tally.counters,
-        },
-  );
+  return readings.map(({ stream, steps, tally }) => () => {
+    if (tally.buckets === 0) return undefined;
+    return {
+      stream,
+      steps: steps.starts,
+      coveredNs: steps.coveredNs,
+      coverage: tally.finish([steps.range], storeRange(segments, lastBuckets)),
+      counters: tally.counters,
+    };
+  });
 }
 
-interface SegmentNames {
+interface OpenSegment {
   readonly name: SegmentName;
   readonly dictionary: Dictionary;
-  readonly broken: number;
+  /** Its last bucket. */
+  readonly end: number | undefined;
 }
 
-/** Returns the segment's last bucket. */
-function readSegment(
+/** What some buckets hold of one stream. */
+interface StreamBlobs {
+  readonly reading: AnyReading;
+  readonly blobs: readonly (LiveBlob & { readonly by: KeysBy })[];
+}
+
+function* blobsOf(
   segment: SegmentReader,
-  names: SegmentNames,
-  reading: AnyReading,
-): number | undefined {
-  const { tally, steps } = reading;
-  tally.brokenBlobs += names.broken;
-  const streams = streamsOf(names.dictionary);
-  const end = segment.lastBucket(streams.map(({ id }) => id)).bucket;
-  const wanted = streams
-    .filter(({ info }) => reading.takes(info))
-    .map((stream) => ({ id: stream.id, rows: reading.rowsOf(stream, names.dictionary) }));
-  const last = Math.min(steps.range.last, end ?? -1);
-  const first = Math.max(steps.range.first, names.name.startBucket);
-  for (let from = first; from <= last && wanted.length > 0; from += chunkBuckets) {
-    const blobs = wanted.flatMap(({ id, rows }) => {
-      const live = segment.live(id, { first: from, last: Math.min(last, from + chunkBuckets - 1) });
-      tally.brokenBlobs += live.broken;
-      return live.blobs.map((blob) => ({ ...blob, rows }));
-    });
-    for (const { bucket, data, rows } of blobs.sort((a, b) => a.bucket - b.bucket)) {
-      reading.add(bucket, data, { rowOf: rows, names: names.dictionary });
+  { name, dictionary, end }: OpenSegment,
+  readings: readonly AnyReading[],
+): Generator<StreamBlobs> {
+  const streams = streamsOf(dictionary);
+  for (const reading of readings) {
+    const { tally, steps } = reading;
+    const wanted = streams
+      .filter(({ info }) => reading.takes(info))
+      .map((stream) => {
+        const by = { rowOf: reading.rowsOf(stream, dictionary), names: dictionary };
+        return { id: stream.id, by };
+      });
+    const last = Math.min(steps.range.last, end ?? -1);
+    const first = Math.max(steps.range.first, name.startBucket);
+    for (let from = first; from <= last && wanted.length > 0; from += chunkBuckets) {
+      const blobs = wanted.flatMap(({ id, by }) => {
+        const live = segment.live(id, { first: from, last: Math.min(last, from + chunkBuckets - 1) });
+        tally.brokenBlobs += live.broken;
+        return live.blobs.map((blob) => ({ ...blob, by }));
+      });
+      yield { reading, blobs };
     }
   }
-  return end;
+}
+
+function blobsInOrder({ reading, blobs }: StreamBlobs) {
+  const inOrder = [...blobs].sort((a, b) => a.bucket - b.bucket);
+  return inOrder.map((blob) => ({ ...blob, reading }));
 }
 
 /** The steps that a window touches. */
@@ -252,6 +282,12 @@ class Steps {
 
 /** Row of the answer for the id of a key in one segment; -1 when the filter keeps it out. */
 type RowOf = (id: number) => number;
+
+/** How ids of one stream's keys in one segment become rows. */
+interface KeysBy {
+  readonly rowOf: RowOf;
+  readonly names: Dictionary;
+}
 
 /** A reading of values of any kind. */
 type AnyReading = Pick<
@@ -301,7 +337,7 @@ class Reading<Value, Sum> {
     };
   }
 
-  add(bucket: number, blob: Uint8Array, by: { rowOf: RowOf; names: Dictionary }): void {
+  add(bucket: number, blob: Uint8Array, by: KeysBy): void {
     const rows = this.#kind.decode(blob);
     if (rows === undefined) {
       this.tally.brokenBlobs++;

@@ -121,10 +121,10 @@ export class Store {
     return this.#lock.state;
   }
 
-  /** All metrics of a window, step by step; see readAllSeries. **Errors**: `usage`,
-   *  `store-failed`. */
-  metrics(window: Window, stepNs: bigint): AllSeries {
-    return readAllSeries(this.#source(), { window, stepNs });
+  /** All metrics of a window, step by step; see readAllSeries. Flushes may come in its pauses.
+   *  **Errors**: `usage`, `store-failed`. */
+  metrics(window: Window, stepNs: bigint, pause: () => Promise<void>): Promise<AllSeries> {
+    return readAllSeries(this.#source(), { window, stepNs }, pause);
   }
 
   /** Answers from the same files, with the running segment's dictionary from memory. */

@@ -5,9 +5,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus';
 import { metrics, resources } from '@opentelemetry/sdk-node';
 import type { DirectoryState } from '../../storage/lock.js';
-import type { ReadMetrics } from './day-totals.js';
+import type { GiveWay, ReadMetrics } from './day-totals.js';
 import { bucketNs, DayTotals, windowOf } from './day-totals.js';
-import { otlpMetrics, prometheusMetrics } from './metric-data.js';
+import { otlpMetric, prometheusMetrics } from './metric-data.js';
 import type { Temporality } from './metric-data.js';
 import { MetricNames } from './metric-names.js';
 import type { GivenName } from './metric-names.js';
@@ -19,6 +19,7 @@ import { PushLoop } from './push-loop.js';
 
 export interface ExportOptions {
   readonly read: ReadMetrics;
+  readonly giveWay: GiveWay;
   /** So long an export took. */
   readonly took: (phase: 'read' | 'send' | 'scrape', durationMs: number) => void;
   readonly state: DirectoryState;
@@ -63,7 +64,7 @@ export class Exports {
     this.#options = options;
     const names = new MetricNames(options.names, options);
     this.#tables = { names, maxPoints: options.maxPoints };
-    this.#prometheusTotals = new DayTotals(options.read, this.#tables);
+    this.#prometheusTotals = new DayTotals(options.read, this.#tables, options.giveWay);
     this.#push = options.otlp === undefined ? undefined : this.#openPush(options.otlp, resource);
     if (options.prometheus) {
       this.#prometheus = new PrometheusExporter({
@@ -116,7 +117,7 @@ export class Exports {
   }
 
   #openPush(otlp: OtlpOptions, resource: resources.Resource): PushLoop {
-    const { env, log, state, took } = this.#options;
+    const { env, giveWay, log, state, took } = this.#options;
     let collected: metrics.MetricData[] = [];
     const collect = async () => collectionOf(collected, this.#options.version);
     const reader = new AskedReader({ metricProducers: [{ collect }] });
@@ -134,7 +135,11 @@ export class Exports {
         const table = await pointsAt(bucket);
         if (table === undefined) return undefined;
         const times = { temporality: otlp.temporality, startUnixNs, endUnixNs };
-        collected = otlpMetrics(table.metrics, times);
+        collected = [];
+        for (const counted of table.metrics) {
+          collected.push(otlpMetric(counted, times));
+          await giveWay();
+        }
         return (await reader.collect()).resourceMetrics;
       },
     });
@@ -142,14 +147,18 @@ export class Exports {
 
   /** The points of a bucket; undefined when the store holds none of it. */
   #pointsOf(temporality: Temporality): (bucket: number) => Promise<PointTable | undefined> {
-    const { read } = this.#options;
-    const totals = new DayTotals(read, this.#tables);
+    const { giveWay, read } = this.#options;
+    const totals = new DayTotals(read, this.#tables, giveWay);
+    const table = new PointTable(this.#tables);
     return async (bucket) => {
-      const answers = read(windowOf(bucket, 1), bucketNs);
+      const answers = await read(windowOf(bucket, 1), bucketNs);
       if (answers.length === 0) return undefined;
       if (temporality === 'cumulative') return totals.upTo(bucket, answers);
-      const table = new PointTable(this.#tables);
-      for (const answer of answers) table.add(answer, 0);
+      table.clear();
+      for (const answer of answers) {
+        table.add(answer, 0);
+        await giveWay();
+      }
       return table;
     };
   }

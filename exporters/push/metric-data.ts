@@ -33,11 +33,8 @@ export interface PointTimes {
 }
 
 /** With exponential histograms, as they were counted. */
-export function otlpMetrics(
-  counted: readonly MetricPoints[],
-  times: PointTimes,
-): metrics.MetricData[] {
-  return counted.map((each) => metricData(each, times, each.metric.name, exponential));
+export function otlpMetric(counted: MetricPoints, times: PointTimes): metrics.MetricData {
+  return metricData(counted, times, counted.metric.name, exponential);
 }
 
 /** With classic histograms, and the names of Prometheus. */

@@ -29,6 +29,9 @@ export interface PointTableOptions {
   readonly maxPoints: number;
 }
 
+/** `place`: its attributes as a key. */
+type KnownTarget = Target & { readonly place: string };
+
 interface Entry {
   readonly metric: Metric;
   readonly streams: Set<string>;
@@ -39,7 +42,7 @@ export class PointTable {
   readonly #options: PointTableOptions;
   readonly #metrics = new Map<string, Entry>();
   /** Stream and key -> targets: the same keys come in each bucket. */
-  readonly #targets = new Map<string, readonly Target[]>();
+  readonly #targets = new Map<string, readonly KnownTarget[]>();
   readonly #starts = new Map<string, bigint>();
   /** Values of keys that found no room of their own. */
   overflowed = 0;
@@ -71,6 +74,11 @@ export class PointTable {
     }
   }
 
+  clear(): void {
+    this.#metrics.clear();
+    this.#starts.clear();
+  }
+
   clearGauges(): void {
     for (const [name, { metric, streams }] of this.#metrics) {
       if (metric.kind !== 'gauge') continue;
@@ -84,18 +92,21 @@ export class PointTable {
     return starts.reduce((least, start) => (start < least ? start : least));
   }
 
-  #targetsOf({ stream }: SeriesAnswer, key: MetricKey): readonly Target[] {
+  #targetsOf({ stream }: SeriesAnswer, key: MetricKey): readonly KnownTarget[] {
     const text = JSON.stringify([stream.name, ...key]);
     let targets = this.#targets.get(text);
     if (targets === undefined) {
       if (this.#targets.size >= 4 * this.#options.maxPoints) this.#targets.clear();
-      targets = this.#options.names.targetsOf(stream, key);
+      targets = this.#options.names
+        .targetsOf(stream, key)
+        .map((target) => ({ ...target, place: keyOf(target.attributes) }));
       this.#targets.set(text, targets);
     }
     return targets;
   }
 
-  #addTo({ metric, attributes }: Target, stream: string, value: number | Histogram): void {
+  #addTo(target: KnownTarget, stream: string, value: number | Histogram): void {
+    const { metric } = target;
     let entry = this.#metrics.get(metric.name);
     if (entry === undefined) {
       entry = { metric, streams: new Set(), points: new Map() };
@@ -104,19 +115,18 @@ export class PointTable {
     // Two streams of one metric must count in one way.
     if (entry.metric.kind !== metric.kind || entry.metric.unit !== metric.unit) return;
     entry.streams.add(stream);
-    const point = this.#pointOf(entry, attributes);
+    const point = this.#pointOf(entry, target);
     if (typeof value !== 'number') (point.value as HistogramSum).add(value);
     else point.value = (point.value as number) + value * metric.multiplier;
   }
 
-  #pointOf({ metric, points }: Entry, attributes: AttributeValues) {
-    const text = keyOf(attributes);
-    const known = points.get(text);
+  #pointOf({ metric, points }: Entry, { attributes, place: ownPlace }: KnownTarget) {
+    const known = points.get(ownPlace);
     if (known !== undefined) return known;
     const isFull = points.size >= this.#options.maxPoints;
     if (isFull) this.overflowed++;
     const own = isFull ? overflow : attributes;
-    const place = isFull ? keyOf(overflow) : text;
+    const place = isFull ? keyOf(overflow) : ownPlace;
     let point = points.get(place);
     if (point === undefined) {
       point = { attributes: own, value: metric.kind === 'histogram' ? new HistogramSum() : 0 };

@@ -116,6 +116,11 @@ export class HistogramSum implements SlotSpan {
   count = 0;
   sumNs = 0;
 
+  /** Takes the span over, its counts too. */
+  static of({ lowest, counts, count, sumNs }: SlotSpan): HistogramSum {
+    return Object.assign(new HistogramSum(), { lowest, counts, count, sumNs });
+  }
+
   get sizeBytes(): number {
     return 64 + this.counts.byteLength;
   }

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { faults, load, noon, openStore, runq, second, temporaryDir, windowOf } from './support.js';
 import { writeFlush } from './support.js';
 
@@ -39,12 +40,13 @@ test('metrics of a window are what series says of each stream', async (t) => {
   for (const [from, seconds, step] of [[43_000, 300, 10n], [43_150, 100, 20n], [43_190, 20, 600n]] as const) {
     const window = windowOf(noon + BigInt(from) * second, seconds);
     const stepNs = step * second;
-    const { answers, brokenBlobs } = store.metrics(window, stepNs);
+    const { answers, brokenBlobs } = await store.metrics(window, stepNs, immediate);
     assert.equal(brokenBlobs, 0);
     assert.deepEqual(answers.map(({ stream }) => stream.name), from === 43_000 ? ['runq', 'faults', 'load'] : ['runq', 'load']);
     for (const answer of answers) {
       assert.deepEqual(answer, await query.series({ window, stepNs, filter: {}, stream: answer.stream.name }));
     }
   }
-  assert.deepEqual(store.metrics(windowOf(noon - 900n * second, 10), 10n * second).answers, []);
+  const before = await store.metrics(windowOf(noon - 900n * second, 10), 10n * second, immediate);
+  assert.deepEqual(before.answers, []);
 });

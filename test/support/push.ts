@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
 import { Exports } from '../../exporters/push/exports.js';
 import type { OtlpOptions } from '../../exporters/push/exports.js';
 import { firstSlot } from '../../storage/model/histogram.js';
@@ -43,7 +43,8 @@ interface Push extends Partial<OtlpOptions> {
 
 export async function startPush(t: TestContext, store: Store, receiver: { url: string }, more: Push = {}) {
   const exports = await Exports.start({
-    read: (window, stepNs) => store.metrics(window, stepNs).answers,
+    read: async (window, stepNs) => (await store.metrics(window, stepNs, immediate)).answers,
+    giveWay: immediate,
     took: () => undefined,
     state: store.state,
     env: {},

@@ -3,11 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { metrics } from '@opentelemetry/sdk-node';
 import { DayTotals } from '../../../exporters/push/day-totals.js';
 import { classicBoundaries, hrTime } from '../../../exporters/push/metric-data.js';
-import { otlpMetrics, prometheusMetrics } from '../../../exporters/push/metric-data.js';
+import { otlpMetric, prometheusMetrics } from '../../../exporters/push/metric-data.js';
 import { MetricNames } from '../../../exporters/push/metric-names.js';
 import { PointTable } from '../../../exporters/push/point-table.js';
 import { hostStreams } from '../../../storage/model/host-streams.js';
@@ -24,8 +25,8 @@ const bucketNs = 10n * second;
 const noonBucket = Number(noon / bucketNs);
 const { DataPointType } = metrics;
 
-const reader = (store: Store) => (window: Parameters<Store['metrics']>[0], stepNs: bigint) =>
-  store.metrics(window, stepNs).answers;
+const reader = (store: Store) => async (window: Parameters<Store['metrics']>[0], stepNs: bigint) =>
+  (await store.metrics(window, stepNs, immediate)).answers;
 
 function tableOf(answers: readonly SeriesAnswer[], maxPoints = 2000): PointTable {
   const table = new PointTable({ names, maxPoints });
@@ -40,7 +41,7 @@ function only(data: readonly metrics.MetricData[], type: metrics.DataPointType) 
   return found.dataPoints[0]!;
 }
 
-test('slots are those of a scale 3 histogram, and all powers of two are exact bounds', (t) => {
+test('slots are those of a scale 3 histogram, and all powers of two are exact bounds', async (t) => {
   const store = openStore(temporaryDir(t));
   t.after(() => store.close());
   let bucket = 0;
@@ -51,14 +52,14 @@ test('slots are those of a scale 3 histogram, and all powers of two are exact bo
     fc.tuple(fc.integer({ min: -9, max: 7 }), fc.integer({ min: -1, max: 1 }))
       .map(([power, off]) => Math.round(2 ** power * 1e9) + off),
   );
-  const property = fc.property(fc.array(delay, { minLength: 1, maxLength: 60 }), (delays) => {
+  const property = fc.asyncProperty(fc.array(delay, { minLength: 1, maxLength: 60 }), async (delays) => {
     const startUnixNs = noon + BigInt(bucket++) * bucketNs;
     const rows = [{ key: [1, 'a', ''], values: delays }];
     writeFlush(store, { startUnixNs, lengthNs: bucketNs, metrics: [{ stream: runq, rows }] });
-    const { metrics: counted } = tableOf(reader(store)(windowOf(startUnixNs, 10), bucketNs));
+    const { metrics: counted } = tableOf(await reader(store)(windowOf(startUnixNs, 10), bucketNs));
     const times = { temporality: 'delta', startUnixNs, endUnixNs: startUnixNs + bucketNs } as const;
 
-    const point = only(otlpMetrics(counted, times), DataPointType.EXPONENTIAL_HISTOGRAM);
+    const point = only(counted.map((each) => otlpMetric(each, times)), DataPointType.EXPONENTIAL_HISTOGRAM);
     const value = point.value as metrics.ExponentialHistogram;
     assert.deepEqual([point.startTime, point.endTime], [hrTime(startUnixNs), hrTime(startUnixNs + bucketNs)]);
     assert.equal(value.scale, 3);
@@ -83,7 +84,7 @@ test('slots are those of a scale 3 histogram, and all powers of two are exact bo
     }
     assert.equal(below + buckets.counts.at(-1)!, delays.length);
   });
-  fc.assert(property, { numRuns: 40 });
+  await fc.assert(property, { numRuns: 40 });
 });
 
 //  day        |00:00 ......... 12:00 | next day
@@ -116,11 +117,11 @@ test('totals of a day follow from the store alone, and begin anew with the next'
       });
       return `${metric.name} from ${Number(startUnixNs / second) % 86_400} s: ${values.join(' ')}`;
     });
-  const running = new DayTotals(reader(store), options);
+  const running = new DayTotals(reader(store), options, immediate);
   const seen: string[][] = [];
   for (const bucket of buckets) {
     const atOnce = text(await running.upTo(bucket));
-    const afterRestart = text(await new DayTotals(reader(store), options).upTo(bucket));
+    const afterRestart = text(await new DayTotals(reader(store), options, immediate).upTo(bucket));
     assert.deepEqual(afterRestart.sort(), [...atOnce].sort());
     seen.push(atOnce);
   }
@@ -142,7 +143,7 @@ test('totals of a day follow from the store alone, and begin anew with the next'
   assert.deepEqual([...text(await running.upTo(buckets[1]!))].sort(), [...seen[1]!].sort());
 });
 
-test('beyond the limit there is one more series, and sums stay right', (t) => {
+test('beyond the limit there is one more series, and sums stay right', async (t) => {
   const store = openStore(temporaryDir(t));
   t.after(() => store.close());
   const keys = Array.from({ length: 50 }, (_, i) => i);
@@ -155,7 +156,7 @@ test('beyond the limit there is one more series, and sums stay right', (t) => {
       { stream: runq, rows: keys.map((i) => ({ key: [i, 'a', ''], values: [i + 1] })) },
     ],
   });
-  const table = tableOf(reader(store)(windowOf(noon, 10), bucketNs), 8);
+  const table = tableOf(await reader(store)(windowOf(noon, 10), bucketNs), 8);
   for (const { metric, points } of table.metrics) {
     assert.equal(points.length, 9, metric.name);
     const overflow = points.filter(({ attributes }) => attributes['otel.metric.overflow'] === true);

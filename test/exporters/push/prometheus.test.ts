@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { Exports } from '../../../exporters/push/exports.js';
 import { HttpServer } from '../../../collector/serve/http.js';
 import { hostStreams } from '../../../storage/model/host-streams.js';
@@ -17,7 +18,8 @@ const none = { tokenFile: '', certificate: '', key: '', clientCa: '' };
 
 async function serve(t: TestContext, store: Store): Promise<{ exports: Exports; url: string }> {
   const exports = await Exports.start({
-    read: (window, stepNs) => store.metrics(window, stepNs).answers,
+    read: async (window, stepNs) => (await store.metrics(window, stepNs, immediate)).answers,
+    giveWay: immediate,
     took: () => undefined,
     state: store.state,
     env: {},
