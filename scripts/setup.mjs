@@ -2,6 +2,7 @@
 // is silent.
 //   node scripts/setup.mjs           to run flamekeeper
 //   node scripts/setup.mjs --test    and its tests
+//   node scripts/setup.mjs --interop and those that talk to real servers
 //   node scripts/setup.mjs --kernels and those that boot other kernels
 //   node scripts/setup.mjs --truth   and bench:truth
 //   node scripts/setup.mjs --signals and bench:signals
@@ -14,6 +15,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build } from './build.mjs';
 import { fetchKernels } from './kernels.mjs';
+import { fetchServers, ServersError } from './servers.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const minimumNode = 20;
@@ -109,6 +111,7 @@ function main() {
   installSystemPackages(wanted.filter((item) => !item.isThere()));
   if (needsNpm) installNpmPackages();
   if (needsKernels) fetchKernels();
+  if (process.argv.includes('--interop')) fetchServers();
   build();
 }
 
@@ -188,7 +191,8 @@ function hasLibrary(name) {
 try {
   main();
 } catch (error) {
-  if (error instanceof SetupError) console.error(`setup: ${error.message}`);
+  if (error instanceof SetupError || error instanceof ServersError)
+    console.error(`setup: ${error.message}`);
   // A compiler that failed has said why.
   else if (error.status === undefined) console.error(`setup: ${error.stack}`);
   process.exitCode = 1;

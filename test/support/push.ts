@@ -4,6 +4,8 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
+import type { HttpOptions } from '../../collector/serve/http.js';
+import { HttpServer } from '../../collector/serve/http.js';
 import { Exports } from '../../exporters/push/exports.js';
 import type { OtlpOptions } from '../../exporters/push/exports.js';
 import { firstSlot } from '../../storage/model/histogram.js';
@@ -73,6 +75,29 @@ export async function startPush(t: TestContext, store: Store, receiver: { url: s
   return { exports, stop };
 }
 
+/** GET /metrics of a store, where runq is called as the daemon calls it. */
+export async function serveMetrics(t: TestContext, store: Store, more: Partial<HttpOptions> = {}) {
+  const exports = await Exports.start({
+    read: async (window, stepNs) => (await store.metrics(window, stepNs, immediate)).answers,
+    giveWay: immediate,
+    took: () => undefined,
+    state: store.state,
+    env: {},
+    log: (text) => assert.fail(text),
+    version: '0',
+    names: [{ stream: 'runq', name: 'flamekeeper.runq.latency', description: 'Waits.' }],
+    withProcesses: false,
+    maxPoints: 2000,
+    resource: {},
+    otlp: undefined,
+    prometheus: true,
+  });
+  const options = { listen: '127.0.0.1:0', tokenFile: '', certificate: '', key: '', clientCa: '', ...more };
+  const server = await HttpServer.start(options, (ask, answer) => exports.handle(ask, answer));
+  t.after(() => server.close());
+  return { exports, port: server.port, url: `http://127.0.0.1:${server.port}/metrics` };
+}
+
 export async function until(condition: () => boolean, what: string): Promise<void> {
   for (let i = 0; i < 3000 && !condition(); i++) await sleep(20);
   assert.ok(condition(), what);
@@ -93,8 +118,9 @@ export async function expectedOf(store: Store, bucket: number, isCumulative: boo
     for (const { key, values } of answer.keys) {
       const labels = key.filter((part) => part !== '').join('/');
       const own = values as readonly (number | Histogram | undefined)[];
-      if (answer.kind === 'gauge') texts.push(`load ${labels} ${String(own.at(-1))}`);
-      else if (answer.kind === 'counter') {
+      if (answer.kind === 'gauge') {
+        if (own.at(-1) !== undefined) texts.push(`load ${labels} ${String(own.at(-1))}`);
+      } else if (answer.kind === 'counter') {
         texts.push(`faults ${labels} ${(own as number[]).reduce((sum, v) => sum + (v ?? 0), 0)}`);
       } else texts.push(`runq ${labels} ${histogramText(own as readonly (Histogram | undefined)[])}`);
     }
@@ -129,4 +155,14 @@ function receivedHistogramText(value: ReceivedHistogram): string {
   const slots = new Map(value.zeroCount > 0 ? [[firstSlot, value.zeroCount]] : []);
   value.bucketCounts.forEach((count, i) => count > 0 && slots.set(value.offset + i, count));
   return slotText(slots, value.count, value.sum);
+}
+
+/** Tells the first that differ: there may be thousands. */
+export function assertSame(got: readonly string[], expected: readonly string[]): void {
+  const without = (some: readonly string[], others: ReadonlySet<string>) =>
+    some.filter((text) => !others.has(text)).slice(0, 3);
+  const wrong = without(got, new Set(expected));
+  const missing = without(expected, new Set(got));
+  assert.deepEqual({ wrong, missing }, { wrong: [], missing: [] });
+  assert.equal(got.length, expected.length);
 }

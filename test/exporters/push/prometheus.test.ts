@@ -3,40 +3,14 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
-import type { TestContext } from 'node:test';
-import { setImmediate as immediate } from 'node:timers/promises';
-import { Exports } from '../../../exporters/push/exports.js';
-import { HttpServer } from '../../../collector/serve/http.js';
 import { hostStreams } from '../../../storage/model/host-streams.js';
 import type { Store } from '../../../storage/store.js';
 import { load, noon, openStore, runq, second, temporaryDir } from '../../storage/support.js';
 import { writeFlush } from '../../storage/support.js';
+import { serveMetrics } from '../../support/push.js';
 
 const golden = 'test/golden/metrics.prom';
 const noonBucket = Number(noon / (10n * second));
-const none = { tokenFile: '', certificate: '', key: '', clientCa: '' };
-
-async function serve(t: TestContext, store: Store): Promise<{ exports: Exports; url: string }> {
-  const exports = await Exports.start({
-    read: async (window, stepNs) => (await store.metrics(window, stepNs, immediate)).answers,
-    giveWay: immediate,
-    took: () => undefined,
-    state: store.state,
-    env: {},
-    log: (text) => assert.fail(text),
-    version: '0',
-    names: [{ stream: 'runq', name: 'flamekeeper.runq.latency', description: 'Waits.' }],
-    withProcesses: false,
-    maxPoints: 2000,
-    resource: {},
-    otlp: undefined,
-    prometheus: true,
-  });
-  const options = { listen: '127.0.0.1:0', ...none };
-  const server = await HttpServer.start(options, (ask, answer) => exports.handle(ask, answer));
-  t.after(() => server.close());
-  return { exports, url: `http://127.0.0.1:${server.port}/metrics` };
-}
 
 /** One bucket of each kind; `i` counts them. */
 function write(store: Store, i: number): void {
@@ -62,7 +36,7 @@ function write(store: Store, i: number): void {
 test('a scrape is as it was read; counters go on, the same bucket says the same', async (t) => {
   const store = openStore(temporaryDir(t));
   t.after(() => store.close());
-  const { exports, url } = await serve(t, store);
+  const { exports, url } = await serveMetrics(t, store);
   write(store, 0);
   write(store, 1);
   exports.complete(noonBucket);
