@@ -170,6 +170,7 @@ export class Front {
           const files = new UnwindFiles(probe, output, {
             limits: config.unwind,
             findMapping: (image, address) => this.#processes.findMapping(image, address),
+            onMet: (request) => this.#processes.fileMet(request),
             ask,
             isBusy: isBackBusy,
           });
@@ -221,9 +222,11 @@ export class Front {
       Number(offsets.unixMinusMonotonicNs - offsets.bootMinusMonotonicNs) / 1e6,
     );
     this.#processes.setBootOffset(offsets.bootMinusMonotonicNs);
+    this.#naming.setSpan(this.#lastFlipKtimeNs, flipKtimeNs);
 
     const drained = this.#sources.map((source, index) => source.drain(flips[index]!));
     this.#readRings();
+    for (const files of this.#unwind) files.read();
     this.#processes.read(process.hrtime.bigint() - 1_000_000n);
 
     const streams: FlushMessage['streams'][number][] = [];

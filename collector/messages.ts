@@ -74,12 +74,18 @@ export interface MetricRows {
   readonly columns: MetricColumns;
 }
 
-/** A file that samples fell into for the first time; `fd` is open for reading and
+/** A file, and one content of it, that samples fell into for the first time; `fd` is open for reading and
  *  becomes the back's to close. */
 export interface OpenedModule {
   readonly id: number;
   readonly module: Module;
-  readonly opened: { readonly fd: number } | { readonly reason: NameReason };
+  readonly opened:
+    | {
+        readonly fd: number;
+        /** Of what it held when it was opened; see contentStamp. */
+        readonly stamp: string;
+      }
+    | { readonly reason: NameReason };
 }
 
 export interface FlushMessage {

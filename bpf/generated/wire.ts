@@ -417,8 +417,10 @@ export interface FkFileRequest {
   readonly vm_start: bigint;
   readonly vm_limit: bigint;
   readonly file_offset: bigint;
+  readonly mtime_ns: bigint;
+  readonly size_bytes: bigint;
 }
-export const FK_FILE_REQUEST_SIZE = 80;
+export const FK_FILE_REQUEST_SIZE = 96;
 export const FK_FILE_REQUEST_RECORD_OFFSET = 0;
 export const FK_FILE_REQUEST_INCARNATION_OFFSET = 16;
 export const FK_FILE_REQUEST_FILE_OFFSET = 32;
@@ -426,6 +428,8 @@ export const FK_FILE_REQUEST_ADDRESS_OFFSET = 48;
 export const FK_FILE_REQUEST_VM_START_OFFSET = 56;
 export const FK_FILE_REQUEST_VM_LIMIT_OFFSET = 64;
 export const FK_FILE_REQUEST_FILE_OFFSET_OFFSET = 72;
+export const FK_FILE_REQUEST_MTIME_NS_OFFSET = 80;
+export const FK_FILE_REQUEST_SIZE_BYTES_OFFSET = 88;
 
 export function decodeFkFileRequest(view: DataView, offset: number): FkFileRequest {
   return {
@@ -436,6 +440,8 @@ export function decodeFkFileRequest(view: DataView, offset: number): FkFileReque
     vm_start: view.getBigUint64(offset + 56, true),
     vm_limit: view.getBigUint64(offset + 64, true),
     file_offset: view.getBigUint64(offset + 72, true),
+    mtime_ns: view.getBigUint64(offset + 80, true),
+    size_bytes: view.getBigUint64(offset + 88, true),
   };
 }
 
@@ -447,6 +453,8 @@ export function encodeFkFileRequest(view: DataView, offset: number, value: FkFil
   view.setBigUint64(offset + 56, value.vm_start, true);
   view.setBigUint64(offset + 64, value.vm_limit, true);
   view.setBigUint64(offset + 72, value.file_offset, true);
+  view.setBigUint64(offset + 80, value.mtime_ns, true);
+  view.setBigUint64(offset + 88, value.size_bytes, true);
 }
 
 /** struct fk_incarnation */

@@ -56,6 +56,20 @@ struct {
 
 volatile __u64 fk_request_wake_ns;
 
+/* As stat(2) tells them, so that user space knows the same content when it opens the file. */
+static __always_inline void tell_content(struct fk_file_request *request, struct file *mapped)
+{
+	struct inode *inode;
+
+	request->mtime_ns = 0;
+	request->size_bytes = 0;
+	if (!mapped)
+		return;
+	inode = BPF_CORE_READ(mapped, f_inode);
+	request->mtime_ns = inode_mtime_ns(inode);
+	request->size_bytes = BPF_CORE_READ(inode, i_size);
+}
+
 static __always_inline int announce_file(struct unwind_state *state, struct fk_file *file,
 					 struct vma *vma, __u64 address)
 {
@@ -71,6 +85,7 @@ static __always_inline int announce_file(struct unwind_state *state, struct fk_f
 	request->vm_start = vma->start;
 	request->vm_limit = vma->limit;
 	request->file_offset = vma->file_offset;
+	tell_content(request, vma->file);
 	if (is_due)
 		fk_request_wake_ns = state->now_ns;
 	bpf_ringbuf_submit(request, is_due ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
@@ -129,7 +144,7 @@ static __always_inline __u32 content_generation(struct inode *inode)
 {
 	__u64 hash = hash_word(BPF_CORE_READ(inode, i_generation), BPF_CORE_READ(inode, i_size));
 
-	return hash_finish(hash_word(hash, inode_change_time(inode)));
+	return hash_finish(hash_word(hash, inode_mtime_ns(inode)));
 }
 
 static __always_inline void use_file(struct unwind_state *state, struct unwind_mapping *mapping,

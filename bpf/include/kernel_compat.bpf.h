@@ -69,8 +69,8 @@ static __always_inline int current_user_regs(struct pt_regs *regs)
 	return bpf_probe_read_kernel(regs, sizeof(*regs), address);
 }
 
-/* When the file's content was last changed: seconds and the nanoseconds beside them, mixed. */
-static __always_inline __u64 inode_change_time(struct inode *inode)
+/* When the file's content was last changed. */
+static __always_inline __u64 inode_mtime_ns(struct inode *inode)
 {
 	struct inode___6_6 *newer = (void *)inode;
 	struct inode___5_10 *older = (void *)inode;
@@ -84,7 +84,7 @@ static __always_inline __u64 inode_change_time(struct inode *inode)
 	} else if (bpf_core_field_exists(older->i_mtime)) {
 		bpf_core_read(&time, sizeof(time), &older->i_mtime);
 	}
-	return time.tv_sec << 30 ^ time.tv_nsec;
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
 }
 
 #endif

@@ -223,6 +223,8 @@ struct fk_file_request {
 	__u64 vm_start;
 	__u64 vm_limit;
 	__u64 file_offset;	/* of vm_start; 0 of the vDSO */
+	__u64 mtime_ns;		/* unix time; with the size it tells what the file held; 0 of the vDSO */
+	__u64 size_bytes;
 };
 
 /* unwind_stats: per CPU. */

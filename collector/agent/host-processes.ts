@@ -1,15 +1,19 @@
 // The processes of the host as the front follows them: side-band rings into the table, /proc for
 // what was there before and after losses, cgroup paths and user names beside. (front)
 
-import type { FkIncarnation } from '../../bpf/generated/wire.js';
+import type { FkFileRequest, FkIncarnation } from '../../bpf/generated/wire.js';
 import { OperatingError } from '../../storage/model/errors.js';
 import type { Mapping } from '../process/address-space.js';
+import { contentStamp } from '../process/file-contents.js';
 import { CgroupPaths, cgroupHierarchies } from '../process/cgroups.js';
 import { readProcesses } from '../process/proc-files.js';
 import { SidebandRings } from '../process/sideband-rings.js';
 import { ProcessTable } from '../process/table.js';
 import { UserNames } from '../process/users.js';
 import { clockOffsets } from '../../ffi/libc.js';
+
+/** More than the ring of requests holds. */
+const MAX_MET = 4096;
 
 export class HostProcesses {
   readonly table: ProcessTable;
@@ -20,6 +24,7 @@ export class HostProcesses {
   readonly #fds = new Map<number, number>();
   readonly #note: (text: string) => void;
   readonly #stop = new AbortController();
+  #met: FkFileRequest[] = [];
   #isReading = false;
 
   private constructor(rings: SidebandRings, table: ProcessTable, note: (text: string) => void) {
@@ -74,7 +79,34 @@ export class HostProcesses {
     const horizonNs = this.table.tableNs(horizonKtimeNs);
     for (const event of this.#rings.read(horizonNs)) this.table.apply(event);
     this.table.advance(horizonNs);
+    this.#placeMet(horizonKtimeNs);
     void this.#resync();
+  }
+
+  /** A stack met a file's content. Taken in by the next read(): what maps it may not have been told of
+   *  yet. */
+  fileMet(request: FkFileRequest): void {
+    if (this.#met.length < MAX_MET && request.mtime_ns > 0n) this.#met.push(request);
+  }
+
+  #placeMet(horizonKtimeNs: bigint): void {
+    if (this.#met.length === 0) return;
+    const isDue = ({ record }: FkFileRequest) => record.ktime_ns <= horizonKtimeNs;
+    const due = this.#met.filter(isDue);
+    this.#met = this.#met.filter((request) => !isDue(request));
+    const { unixMinusMonotonicNs } = clockOffsets();
+    for (const { record, incarnation, file, address, mtime_ns, size_bytes } of due) {
+      const { tgid, start_boot_ns, exec_id } = incarnation;
+      const image = this.table.resolve(tgid, Number(start_boot_ns), exec_id);
+      const module = image?.findMapping(Number(address))?.module;
+      const device = `${file.device >>> 20}:${file.device & 0xfffff}`;
+      this.table.met(module ?? { device, inode: file.inode }, {
+        stamp: contentStamp(mtime_ns, size_bytes),
+        file: `${device} ${file.inode}`,
+        mtimeNs: this.table.tableNs(mtime_ns - unixMinusMonotonicNs),
+        metNs: this.table.tableNs(record.ktime_ns),
+      });
+    }
   }
 
   /** Where an address of a process lies. What is not known may have been told of a moment ago. */

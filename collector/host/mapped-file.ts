@@ -47,25 +47,32 @@ export async function openMappedFile(
 }
 
 async function open(
-  { incarnation, file, vm_start, vm_limit }: wire.FkFileRequest,
+  request: wire.FkFileRequest,
   mapping: Mapping | undefined,
 ): Promise<{ readonly fd: number; readonly origin?: number } | { readonly reason: NameReason }> {
-  const place = { tgid: incarnation.tgid, start: Number(vm_start), limit: Number(vm_limit) };
+  const { vm_start, vm_limit } = request;
+  const { tgid } = request.incarnation;
+  const place = { tgid, start: Number(vm_start), limit: Number(vm_limit) };
   const known = mapping && { module: mapping.module };
-  const opened = await openModule({ ...place, ...known }, (fd) => isSameFile(fd, file));
+  const opened = await openModule({ ...place, ...known }, (fd) => isSameFile(fd, request));
   const isNamed = mapping === undefined || mapping.module.kind === 'file';
   // What is no regular file is a device, as /dev/zero.
   const isDevice = 'reason' in opened && opened.reason === 'not-elf';
   return 'reason' in opened && (isDevice || !isNamed) ? { reason: 'anonymous' } : opened;
 }
 
-/** Device and inode are the kernel's own. To user space btrfs shows one device a subvolume and
- *  overlayfs its own device, but the inode of the file below. */
-async function isSameFile(fd: number, { device, inode }: wire.FkFile): Promise<boolean> {
+/** Device and inode are the kernel's own. To user space btrfs shows one device a subvolume. Overlayfs
+ *  shows numbers that may be neither's, and after a copy up another file than the one that is still
+ *  mapped: there it is the content that has to be the same. */
+async function isSameFile(fd: number, request: wire.FkFileRequest): Promise<boolean> {
+  const { device, inode } = request.file;
   const stats = await statsOf(fd, { bigint: true });
-  if (stats.ino !== inode) return false;
-  if (stats.dev === userDevice(device)) return true;
-  return [BTRFS, OVERLAYFS].includes(await fileSystem(fd));
+  if (stats.ino === inode && stats.dev === userDevice(device)) return true;
+  const type = await fileSystem(fd);
+  if (type === BTRFS) return stats.ino === inode;
+  return (
+    type === OVERLAYFS && stats.mtimeNs === request.mtime_ns && stats.size === request.size_bytes
+  );
 }
 
 async function fileSystem(fd: number): Promise<number> {

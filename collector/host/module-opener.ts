@@ -9,6 +9,7 @@ import type { NameReason } from '../../storage/model/frame.js';
 import type { OpenedModule } from '../messages.js';
 import type { SampledModule } from '../pipeline/samples.js';
 import type { ModuleRef } from '../process/modules.js';
+import { fileStamp } from '../symbols/file-reader.js';
 
 /** A file, and where a process had it mapped. */
 export type SeenModule = SampledModule;
@@ -32,8 +33,8 @@ export class ModuleOpener {
   async open(
     seen: readonly SeenModule[],
   ): Promise<{ readonly opened: OpenedModule[]; readonly forgotten: number[] }> {
-    const fresh = seen.filter(({ module }) => !this.#known.delete(module.id));
-    for (const { module } of seen) this.#known.add(module.id);
+    const fresh = seen.filter(({ content }) => !this.#known.delete(content.id));
+    for (const { content } of seen) this.#known.add(content.id);
     const surplus = this.#known.size - Math.max(MAX_KNOWN, seen.length);
     const forgotten = [...this.#known].slice(0, Math.max(0, surplus));
     for (const id of forgotten) this.#known.delete(id);
@@ -52,7 +53,8 @@ export class ModuleOpener {
   }
 
   #openInTime(seen: SeenModule): Promise<OpenedModule> {
-    const { id, module } = seen.module;
+    const { id } = seen.content;
+    const { module } = seen.module;
     return new Promise((resolve) => {
       let isLate = false;
       const timer = setTimeout(() => {
@@ -70,11 +72,18 @@ export class ModuleOpener {
   }
 }
 
-/** By the path that the process sees, or as it has it mapped; the caller closes it. */
-export async function openSeen(seen: SeenModule): Promise<OpenedModule['opened']> {
+/** By the path that the process sees, or as it has it mapped; the caller closes it. Of what holds
+ *  something else than was sampled there is no descriptor. */
+export async function openSeen(
+  seen: Omit<SeenModule, 'content'> & Partial<Pick<SeenModule, 'content'>>,
+): Promise<OpenedModule['opened']> {
   const { kind, inode } = seen.module;
+  const stamp = seen.content === undefined ? '' : seen.content.stamp;
   if (kind !== 'file') return { reason: 'no-symbols' };
-  return openModule(seen, async (fd) => !isOther(fd, inode));
+  if (stamp === undefined) return { reason: 'file-changed' };
+  const isRight = async (fd: number) => !isOther(fd, inode) && [fileStamp(fd), ''].includes(stamp);
+  const opened = await openModule(seen, isRight);
+  return 'fd' in opened ? { ...opened, stamp: fileStamp(opened.fd) } : opened;
 }
 
 /** Opens the file: by its path in the root of the process, as the mapping itself (which also finds
@@ -82,7 +91,7 @@ export async function openSeen(seen: SeenModule): Promise<OpenedModule['opened']
  *  gone. The first that `isRight` is taken; the caller closes it. A module that is
  *  not known, or has no path, is opened as the mapping. */
 export async function openModule(
-  { module, tgid, start, limit }: Omit<SeenModule, 'module'> & { readonly module?: ModuleRef },
+  { module, tgid, start, limit }: Omit<SeenModule, 'module' | 'content'> & { readonly module?: ModuleRef },
   isRight: (fd: number) => Promise<boolean>,
 ): Promise<{ readonly fd: number } | { readonly reason: NameReason }> {
   const path = module?.kind === 'file' ? module.module.path : undefined;

@@ -53,6 +53,8 @@ export interface UnwindFilesOptions {
   readonly limits?: Partial<TableCacheLimits>;
   /** What is known of the place; undefined when nothing is (yet). */
   readonly findMapping: (image: wire.FkIncarnation, address: number) => Mapping | undefined;
+  /** A stack met a file, or another content of it, for the first time. */
+  readonly onMet?: (request: wire.FkFileRequest) => void;
   /** Answered by `answered`. */
   readonly ask: (question: FileQuestion) => void;
   /** Who is asked has no time for building. */
@@ -146,7 +148,9 @@ export class UnwindFiles {
   read(): void {
     const count = this.#ring.read((view, offset, sizeBytes) => {
       if (sizeBytes !== wire.FK_FILE_REQUEST_SIZE) return;
-      void this.#take(wire.decodeFkFileRequest(view, offset));
+      const request = wire.decodeFkFileRequest(view, offset);
+      this.#options.onMet?.(request);
+      void this.#take(request);
     });
     if (count === 0 || this.#again !== undefined) return;
     this.#again = setTimeout(() => {

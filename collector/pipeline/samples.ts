@@ -4,6 +4,7 @@
 
 import type { Drained } from '../../bpf/double-buffer.js';
 import type { Mapping } from '../process/address-space.js';
+import type { FileContent } from '../process/file-contents.js';
 import type { ModuleRef } from '../process/modules.js';
 import type { SeriesInfo } from '../../storage/model/series.js';
 import { seriesKey } from '../../storage/model/series.js';
@@ -30,11 +31,13 @@ export interface SampledImage {
   readonly executable: string;
   threadName(tid: number): string;
   findMapping(address: number): SampledMapping | undefined;
+  /** What the mapped file held as this flush's samples were taken. */
+  contentOf(mapping: SampledMapping): FileContent;
 }
 
 export type SampledMapping = Pick<
   Mapping,
-  'start' | 'limit' | 'fileOffset' | 'module' | 'removedNs'
+  'start' | 'limit' | 'fileOffset' | 'module' | 'addedNs' | 'removedNs'
 >;
 
 /** What the pipeline asks of the process table, the cgroup table and the user names. */
@@ -45,6 +48,7 @@ export interface Naming {
 }
 
 export interface SampledModule {
+  readonly content: FileContent;
   readonly module: ModuleRef;
   readonly tgid: number;
   readonly start: number;
@@ -53,7 +57,7 @@ export interface SampledModule {
 
 export interface NormalizedSamples {
   readonly rows: SampleRows;
-  /** Modules that frames of this flush lie in, by id, each with a place where it is mapped. */
+  /** Modules that frames of this flush lie in, by their content's id, each with a place where it is mapped. */
   readonly modules: ReadonlyMap<number, SampledModule>;
   /** Rows folded because the flush had more series than `maxSeries`. */
   readonly foldedSeries: number;
@@ -245,6 +249,7 @@ class Normalizer {
     );
     const first = (index * STACK_BYTES + wire.FK_STACK_WORDS_OFFSET) / 4;
     let mapping: SampledMapping | undefined;
+    let module = UNMAPPED_FRAME;
     for (let i = 0; i < nWords; i++) {
       const address =
         (this.#stackWords[first + 2 * i + 1]! | 0) * TWO32 + this.#stackWords[first + 2 * i]!;
@@ -260,20 +265,26 @@ class Normalizer {
         mapping.removedNs !== Infinity
       ) {
         mapping = owner?.findMapping(lookup);
+        module = this.#moduleOf(mapping, owner);
       }
-      if (mapping === undefined) this.table.addFrame(UNMAPPED_FRAME, lookup);
-      else if (mapping.module.kind === 'anonymous') this.table.addFrame(ANONYMOUS_FRAME, lookup);
-      else
-        this.table.addFrame(
-          this.#moduleOf(mapping, owner!),
-          lookup - mapping.start + mapping.fileOffset,
-        );
+      const isInFile = mapping !== undefined && module >= 0;
+      this.table.addFrame(
+        module,
+        isInFile ? lookup - mapping!.start + mapping!.fileOffset : lookup,
+      );
     }
     return this.table.finish(this.#stackEnds[index * STACK_BYTES + wire.FK_STACK_END_OFFSET]!);
   }
 
-  #moduleOf({ module, start, limit }: SampledMapping, { tgid }: SampledImage): number {
-    if (!this.modules.has(module.id)) this.modules.set(module.id, { module, tgid, start, limit });
-    return module.id;
+  #moduleOf(mapping: SampledMapping | undefined, owner: SampledImage | undefined): number {
+    if (mapping === undefined || owner === undefined) return UNMAPPED_FRAME;
+    const { module, start, limit } = mapping;
+    if (module.kind === 'anonymous') return ANONYMOUS_FRAME;
+    const content = owner.contentOf(mapping);
+    const { tgid } = owner;
+    if (!this.modules.has(content.id)) {
+      this.modules.set(content.id, { content, module, tgid, start, limit });
+    }
+    return content.id;
   }
 }

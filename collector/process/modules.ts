@@ -2,6 +2,8 @@
 // device and inode. Its build id is learned by whoever reads the file.
 
 import type { Module } from '../../storage/model/frame.js';
+import type { MetContent } from './file-contents.js';
+import { FileContents } from './file-contents.js';
 
 /** `file` may be opened by its path; `anonymous` is memory without a file (JIT code); `other` has a
  *  name, but no file that can be opened by it (memfd, [vsyscall]). */
@@ -18,6 +20,7 @@ export interface ModuleRef {
   readonly kind: ModuleKind;
   /** It was unlinked when it was seen: its path may name another file by now. */
   readonly isDeleted: boolean;
+  readonly contents: FileContents;
 }
 
 /** A file as a record or a line of maps names it. */
@@ -43,6 +46,8 @@ export class ModuleTable {
   readonly #limit: number;
   /** By path as the kernel writes it. */
   readonly #byPath = new Map<string, ModuleRef[]>();
+  /** By device and inode: a file may have several paths. */
+  readonly #byInode = new Map<string, ModuleRef[]>();
   readonly #overflow: ModuleRef;
   readonly #anonymous: ModuleRef;
   #nextId = 0;
@@ -72,20 +77,32 @@ export class ModuleTable {
     }
     const module = this.#make(file, kind);
     this.#size++;
-    if (samePath === undefined) this.#byPath.set(file.path, [module]);
-    else samePath.push(module);
+    this.#keep(file.path, module);
     return module;
+  }
+
+  /** A stack met this content in a file: a module, or one that has these numbers. */
+  met(file: Pick<FileIdentity, 'device' | 'inode'>, content: MetContent): void {
+    for (const module of this.#byInode.get(inodeKey(file)) ?? []) module.contents.met(content);
   }
 
   /** Forgets the modules that are not in `used`. */
   retain(used: ReadonlySet<ModuleRef>): void {
     this.#size = 0;
-    for (const [path, modules] of this.#byPath) {
+    const before = [...this.#byPath];
+    this.#byPath.clear();
+    this.#byInode.clear();
+    for (const [path, modules] of before) {
       const kept = modules.filter((module) => used.has(module));
       this.#size += kept.length;
-      if (kept.length > 0) this.#byPath.set(path, kept);
-      else this.#byPath.delete(path);
+      for (const module of kept) this.#keep(path, module);
     }
+  }
+
+  /** `path` as the kernel writes it. */
+  #keep(path: string, module: ModuleRef): void {
+    addTo(this.#byPath, path, module);
+    if (module.kind === 'file') addTo(this.#byInode, inodeKey(module), module);
   }
 
   #make(file: FileIdentity, kind: ModuleKind): ModuleRef {
@@ -93,8 +110,22 @@ export class ModuleTable {
     const name = path.slice(path.startsWith('/') ? path.lastIndexOf('/') + 1 : 0);
     const module = { name, path, buildId: '' };
     const isDeleted = path !== file.path;
-    return { id: this.#nextId++, module, device: file.device, inode: file.inode, kind, isDeleted };
+    const { device, inode } = file;
+    const [sameFile] = (kind === 'file' && this.#byInode.get(inodeKey(file))) || [];
+    const newId = () => this.#nextId++;
+    const contents = new FileContents(newId, sameFile?.contents);
+    return { id: newId(), module, device, inode, kind, isDeleted, contents };
   }
+}
+
+function addTo(map: Map<string, ModuleRef[]>, key: string, module: ModuleRef): void {
+  const modules = map.get(key);
+  if (modules === undefined) map.set(key, [module]);
+  else modules.push(module);
+}
+
+function inodeKey({ device, inode }: Pick<FileIdentity, 'device' | 'inode'>): string {
+  return `${device} ${inode}`;
 }
 
 function isSameFile(module: ModuleRef, file: FileIdentity): boolean {

@@ -10,7 +10,9 @@
 // exec id through an ExecLineage.
 
 import { ExecLineage } from './exec-lineage.js';
+import type { MetContent } from './file-contents.js';
 import type { Incarnation } from './incarnation.js';
+import type { FileIdentity } from './modules.js';
 import type { Process, StartRange } from './process.js';
 import { defaultLimits, Registry } from './registry.js';
 import type { TableLimits } from './registry.js';
@@ -204,6 +206,11 @@ export class ProcessTable {
     if (image !== 'missed') return image;
     this.#markStale(process);
     return undefined;
+  }
+
+  /** A stack met this content in a file, as the kernel or a mapping numbers it. */
+  met(file: Pick<FileIdentity, 'device' | 'inode'>, content: MetContent): void {
+    this.#registry.modules.met(file, content);
   }
 
   /** Forgets images, thread names and mappings that ended before. */

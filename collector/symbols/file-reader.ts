@@ -1,8 +1,9 @@
 // Bounded reads of an open file, by descriptor, into one buffer that
 // all readers of this thread share.
 
-import { closeSync, readSync } from 'node:fs';
+import { closeSync, fstatSync, readSync } from 'node:fs';
 import type { ReadAt } from '../../elf/elf-file.js';
+import { contentStamp } from '../process/file-contents.js';
 
 /** Kept between files; what a large one needed is let go by releaseBuffer(). */
 const keptBytes = 1 << 20;
@@ -31,6 +32,16 @@ export function fileReader(fd: number, origin = 0): ReadAt {
 /** Makes the readers' buffer small again; what they gave is not valid any more. */
 export function releaseBuffer(): void {
   if (scratch.length > keptBytes) scratch = new Uint8Array(keptBytes);
+}
+
+/** What the open file holds now; '' when it cannot be told. */
+export function fileStamp(fd: number): string {
+  try {
+    const { mtimeNs, size } = fstatSync(fd, { bigint: true });
+    return contentStamp(mtimeNs, size);
+  } catch {
+    return '';
+  }
 }
 
 export function closeFile(fd: number): void {

@@ -7,19 +7,23 @@ import { fileOffsetToAddress, readElf, segmentType } from '../../elf/elf-file.js
 import type { SymbolTable } from '../../elf/symbols.js';
 import { readSymbols } from '../../elf/symbols.js';
 import type { NameReason } from '../../storage/model/frame.js';
-import { closeFile, fileReader } from './file-reader.js';
+import { closeFile, fileReader, fileStamp } from './file-reader.js';
 
-/** `origin` is where the image begins in what the descriptor reads. */
+/** `origin` is where the image begins in what the descriptor reads, `stamp` what the file must hold as
+ *  long as it is read (see contentStamp). */
 export type Opened =
-  { readonly fd: number; readonly origin?: number } | { readonly reason: NameReason };
+  | { readonly fd: number; readonly origin?: number; readonly stamp?: string }
+  | { readonly reason: NameReason };
 
 const maxKeptNameBytes = 512 << 10;
 const noBytes: ReadAt = () => new Uint8Array(0);
+const noFile = { fd: undefined, origin: 0, stamp: undefined };
 
 interface Unread {
   readonly kind: 'unread';
   readonly fd: number;
   readonly origin: number;
+  readonly stamp: string | undefined;
 }
 
 interface Loaded {
@@ -27,6 +31,7 @@ interface Loaded {
   /** undefined once closed. */
   readonly fd: number | undefined;
   readonly origin: number;
+  readonly stamp: string | undefined;
   readonly table: SymbolTable;
 }
 
@@ -92,18 +97,20 @@ export class ModuleImage {
     return fileOffsetToAddress(this.#segments, fileOffset);
   }
 
-  /** Name of a range of the table; '' when it cannot be read any more. */
-  nameOf(table: SymbolTable, index: number): string {
-    const state = this.#state;
-    const canRead = state.kind === 'loaded' && state.fd !== undefined;
-    return table.name(index, canRead ? fileReader(state.fd, state.origin) : noBytes);
+  /** Name of a range of the table, or why it cannot be read any more. */
+  nameOf(table: SymbolTable, index: number): { readonly name: string } | { readonly reason: NameReason } {
+    const { fd, origin = 0, stamp } = this.#state.kind === 'loaded' ? this.#state : noFile;
+    const name = table.name(index, fd === undefined ? noBytes : fileReader(fd, origin));
+    if (fd !== undefined && isChanged(fd, stamp)) return { reason: 'file-changed' };
+    if (name !== '') return { name };
+    return { reason: fd === undefined ? 'over-budget' : 'no-match' };
   }
 
   /** Frees the table. It is read again when the file is still open; else the symbols are gone. */
   forget(): void {
     if (this.#state.kind !== 'loaded') return;
-    const { fd, origin } = this.#state;
-    this.#state = fd === undefined ? failed('over-budget') : { kind: 'unread', fd, origin };
+    const { fd, origin, stamp } = this.#state;
+    this.#state = fd === undefined ? failed('over-budget') : { kind: 'unread', fd, origin, stamp };
   }
 
   /** Gives up the descriptor: the table is read before, and its names if they are
@@ -120,16 +127,15 @@ export class ModuleImage {
     this.#state = failed('over-budget');
   }
 
-  #load({ fd, origin }: Unread): Loaded | Failed {
+  #load({ fd, origin, stamp }: Unread): Loaded | Failed {
     const read = fileReader(fd, origin);
     const table = this.#readTable(read);
-    if ('reason' in table) {
-      closeFile(fd);
-      return failed(table.reason);
-    }
-    const isSmall = table.nameBytes <= maxKeptNameBytes && table.keepNames(read);
-    if (isSmall) closeFile(fd);
-    return { kind: 'loaded', fd: isSmall ? undefined : fd, origin, table };
+    const isSmall =
+      !('reason' in table) && table.nameBytes <= maxKeptNameBytes && table.keepNames(read);
+    const reason = isChanged(fd, stamp) ? 'file-changed' : 'reason' in table && table.reason;
+    if (isSmall || reason) closeFile(fd);
+    if (reason || 'reason' in table) return failed(reason || 'file-changed');
+    return { kind: 'loaded', fd: isSmall ? undefined : fd, origin, stamp, table };
   }
 
   #readTable(read: ReadAt): SymbolTable | { readonly reason: NameReason } {
@@ -145,7 +151,13 @@ export class ModuleImage {
 
 function stateOf(opened: Opened): Unread | Failed {
   if ('reason' in opened) return failed(opened.reason);
-  return { kind: 'unread', fd: opened.fd, origin: opened.origin ?? 0 };
+  const { fd, origin = 0, stamp } = opened;
+  return { kind: 'unread', fd, origin, stamp };
+}
+
+/** What was read of it so far may be of either content. */
+function isChanged(fd: number, stamp: string | undefined): boolean {
+  return stamp !== undefined && fileStamp(fd) !== stamp;
 }
 
 function failed(reason: NameReason): Failed {

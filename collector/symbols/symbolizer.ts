@@ -12,7 +12,7 @@ import { openVdso } from './vdso.js';
 export interface ModuleSource {
   readonly id: number;
   readonly module: Module;
-  readonly opened: { readonly fd: number } | { readonly reason: NameReason };
+  readonly opened: Opened;
 }
 
 export interface SymbolizerOptions {
@@ -124,9 +124,9 @@ export class Symbolizer {
     let fn = known.named.get(functionId);
     if (fn === undefined) {
       const { start, isGuess } = table.range(index);
-      const name = image.nameOf(table, index);
-      if (name === '') return unnamed(known, image.isOpen ? 'no-match' : 'over-budget', start);
-      fn = { module, frameType: 'native', name, ...(isGuess ? { isGuess } : {}) };
+      const found = image.nameOf(table, index);
+      if ('reason' in found) return unnamed(known, found.reason, start);
+      fn = { module, frameType: 'native', name: found.name, ...(isGuess ? { isGuess } : {}) };
       known.named.set(functionId, fn);
     }
     return fn;

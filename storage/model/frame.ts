@@ -12,7 +12,7 @@ export type NameReason =
   | 'no-mapping' // no mapping of the process covers the address
   | 'anonymous' // the mapping has no file (JIT code)
   | 'file-gone' // the file could not be found any more
-  | 'file-changed' // the file there now has another build id
+  | 'file-changed' // the file was written over, or replaced: what was sampled is not there any more
   | 'no-permission' // it could not be opened
   | 'not-elf' // the file is no ELF file, or a broken one
   | 'over-budget' // too large, or too many files open at once

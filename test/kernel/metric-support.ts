@@ -10,6 +10,7 @@ import type { RodataValue } from '../../bpf/rodata.js';
 import { blockDeviceName } from '../../collector/host/block-devices.js';
 import { openProbeMetrics } from '../../collector/host/probe-metrics.js';
 import type { KeyNaming } from '../../collector/pipeline/metric-columns.js';
+import type { SampledMapping } from '../../collector/pipeline/samples.js';
 import type { Counters } from '../../storage/model/completeness.js';
 import { buildFixture, objectPath, sleep } from './probe-support.js';
 
@@ -38,6 +39,7 @@ export const plainNaming: KeyNaming = {
     executable: '',
     threadName: (tid) => String(tid),
     findMapping: () => undefined,
+    contentOf: ({ module }: SampledMapping) => module.contents.at(0, 0, 1),
   }),
   cgroupPath: (id) => String(id),
   userName: (uid) => String(uid),

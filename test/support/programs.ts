@@ -1,7 +1,7 @@
 // Programs that tests sample: built from their sources in test/fixtures, run, and asked what they did.
 
 import { execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -51,4 +51,11 @@ export async function runStorm(path: string, count: number, perSecond: number, b
     const [pid, code, signal, durationNs] = line.split(' ').map(Number) as [number, number, number, number];
     return { pid, code, signal, durationNs };
   });
+}
+
+/** What a live process has used, user and system time, to 10 ms. */
+export function cpuSecondsOf(pid: number): number {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }

@@ -4,6 +4,7 @@ import * as wire from '../../../bpf/generated/wire.js';
 import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../../../collector/messages.js';
 import type { DrainedStacks, Naming, SampledImage } from '../../../collector/pipeline/samples.js';
 import { normalizeSamples } from '../../../collector/pipeline/samples.js';
+import { FileContents } from '../../../collector/process/file-contents.js';
 import type { ModuleRef } from '../../../collector/process/modules.js';
 
 const program: ModuleRef = {
@@ -13,7 +14,9 @@ const program: ModuleRef = {
   inode: 0n,
   kind: 'file',
   isDeleted: false,
+  contents: new FileContents(() => 7),
 };
+const always = { addedNs: -Infinity, removedNs: Infinity };
 const jit: ModuleRef = { ...program, id: 8, kind: 'anonymous' };
 
 /** An image with the program at 0x1000-0x2000 (file offset 0x400) and JIT code at 0x8000-0x9000. */
@@ -28,11 +31,12 @@ function image(part: Partial<SampledImage> = {}): SampledImage {
     threadName: (tid) => `t${tid}`,
     findMapping(address) {
       const mappings = [
-        { start: 0x1000, limit: 0x2000, fileOffset: 0x400, module: program, removedNs: Infinity },
-        { start: 0x8000, limit: 0x9000, fileOffset: 0, module: jit, removedNs: Infinity },
+        { start: 0x1000, limit: 0x2000, fileOffset: 0x400, module: program, ...always },
+        { start: 0x8000, limit: 0x9000, fileOffset: 0, module: jit, ...always },
       ];
       return mappings.find(({ start, limit }) => address >= start && address < limit);
     },
+    contentOf: ({ module }) => module.contents.at(0, 0, 1),
     ...part,
   };
 }
@@ -89,7 +93,8 @@ test('user frames become file offsets, callers moved into their call, kernel fra
     [...rows.stacks.frameOffsets].map((offset) => offset.toString(16)),
     ['634', '6ff', '800f', '7eff', '-7efffff0', '-7e000001'],
   );
-  assert.deepEqual([...modules.values()], [{ module: program, tgid: 100, start: 0x1000, limit: 0x2000 }]);
+  const content = program.contents.at(0, 0, 1);
+  assert.deepEqual([...modules.values()], [{ content, module: program, tgid: 100, start: 0x1000, limit: 0x2000 }]);
 });
 
 test('rows of one thread share a series; a stack is normalized once per image', () => {

@@ -7,6 +7,7 @@ import { fstatSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
+import { fileStamp } from '../../../collector/symbols/file-reader.js';
 import { Symbolizer } from '../../../collector/symbols/symbolizer.js';
 import type { FunctionInfo, Module } from '../../../storage/model/frame.js';
 import type { SymbolSpec } from '../../elf/elf-builder.js';
@@ -115,6 +116,26 @@ test('large names stay in the file: it is kept open, cut at 4 KB, and forgotten 
   assert.equal(symbolizer.openFiles, 1);
   symbolizer.close();
   assert.ok(!isOpen(fds[1]!));
+});
+
+//   opened: A      read: A, its names later      written over: B
+test('a file that is written over has no names any more, but for those that were read', () => {
+  const symbolizer = new Symbolizer();
+  const [a, b] = ['a', 'b'].map((letter) =>
+    buildElf({ symbols: Array.from({ length: 40 }, (_, i) => fn(`${letter.repeat(20_000)}${i}`, i, 1)) }),
+  );
+  const fds = [1, 2].map((id) => {
+    const fd = openBytes(a!);
+    symbolizer.addModule({ id, module: moduleOf(`m${id}`), opened: { fd, stamp: fileStamp(fd) } });
+    return fd;
+  });
+  assert.equal(symbolizer.user(1, place(3)).name, 'a'.repeat(4096));
+  for (const fd of fds) writeFileSync(`/proc/self/fd/${fd}`, b!);
+  assert.equal(symbolizer.user(1, place(3)).name, 'a'.repeat(4096));
+  assert.equal(label(symbolizer.user(1, place(4))), 'file-changed 2040');
+  assert.equal(label(symbolizer.user(2, place(3))), 'file-changed 2000');
+  assert.ok(!isOpen(fds[1]!));
+  symbolizer.close();
 });
 
 test('tables beyond the budget go, least recently used first; those whose file is open come back', () => {
