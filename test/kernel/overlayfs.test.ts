@@ -104,7 +104,7 @@ for (const layers of ['one file system', 'two file systems']) {
     for (const name of ['fk-lower', 'fk-copied']) copyFileSync(shapes, join(disk, name));
     for (const name of ['fk-before', 'fk-after']) copyFileSync(loads, join(disk, name));
     copyFileSync(before!, join(disk, 'libfk.so'));
-    const daemon = await TestDaemon.start(['--frequency', '199', '--interval', '200ms']);
+    const daemon = await TestDaemon.start(['--frequency', '199', '--interval', '1s']);
     const shell = new PrivateShell();
     try {
       await shell.run(`cd ${root}; mkdir ram merged; mount -t tmpfs none ram; mkdir ram/upper ram/work`);
