@@ -22,7 +22,7 @@ export interface ProbeDescriptor {
 }
 
 /** fk_period_ns: of the sampling clock. fk_cgroup_hierarchies: ids of the v1 hierarchies systemd,
- *  memory, cpu; 0 = not mounted. */
+ *  memory, cpu, blkio; 0 = not mounted. */
 export type HostConstant = 'fk_period_ns' | 'fk_cgroup_hierarchies';
 
 /** One program. Of hooks with the same `group` the first that loads and attaches is used;

@@ -11,7 +11,8 @@ import type { Histogram } from '../storage/model/histogram.js';
 import type { Filter, Query, SeriesRequest, Window } from '../storage/model/query.js';
 import { addMetricFilter, describeFilter, filterOf } from './filter.js';
 import type { FilterOptions } from './filter.js';
-import { besideLines, checkLines, wholeStepNs } from './latency/beside.js';
+import { besideOf, checkLines, wholeStepNs } from './latency/beside.js';
+import type { Beside } from './latency/beside.js';
 import { askForSignal, signalOf } from './latency/signals.js';
 import type { HistogramAnswer, Signal } from './latency/signals.js';
 import { formatDelay, heatAxes, latencyLines } from './latency/text.js';
@@ -37,6 +38,7 @@ interface LatencyAnswer {
   readonly series: HistogramAnswer;
   readonly report: LatencyReport;
   readonly rows: readonly KeyRow[];
+  readonly beside: Beside['json'];
 }
 
 interface KeyRow {
@@ -147,11 +149,12 @@ async function askFor(query: Query, asked: Asked): Promise<LatencyAnswer> {
   const steps = { ...request, stepNs: stepOf(window), by: apart };
   const series = await namingWindow(window, askForSignal(query, signal, steps));
   const rows = options.by === undefined ? [] : await rowsBy(query, signal, { ...request, by });
+  const beside = await besideOf(query, signal, window);
   const filterText = describeFilter(options);
   const lines = [
     ...coverageLines(signal.counted, series.coverage),
     ...checkLines(series.counters),
-    ...(await besideLines(query, signal, window)),
+    ...beside.lines,
     ...(filterText === '' ? [] : [`filter: ${filterText} (${signal.counted} above are all)`]),
   ];
   const parts = series.keys.map(({ key, values }) => {
@@ -166,7 +169,7 @@ async function askFor(query: Query, asked: Asked): Promise<LatencyAnswer> {
     lines,
     ...(options.by !== undefined && { table: tableOf(by, rows, limit) }),
   };
-  return { series, report, rows: rows.slice(0, limit) };
+  return { series, report, rows: rows.slice(0, limit), beside: beside.json };
 }
 
 function stepOf({ fromUnixNs, toUnixNs }: Window): bigint {
@@ -213,7 +216,7 @@ function tableOf(by: readonly string[], rows: readonly KeyRow[], limit: number):
 }
 
 function latencyJson(
-  { series, report, rows }: LatencyAnswer,
+  { series, report, rows, beside }: LatencyAnswer,
   options: LatencyOptions,
 ): Record<string, unknown> {
   const { coverage, stream, fields, counters } = series;
@@ -240,6 +243,7 @@ function latencyJson(
     stream: stream.name,
     filter: describeFilter(options),
     counters,
+    beside,
     notes: report.lines,
     parts,
     ...(options.by !== undefined && {

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-3-Clause */
 /* A cgroup as one number: its hierarchy's rank in the top byte, its kernfs id (the inode number of
- * its directory) below. Rank 0 is cgroup v2; 1, 2, 3 are the v1 hierarchies systemd, memory, cpu. A
- * task is in one cgroup of each mounted hierarchy; the first by rank in which it is not in the root
- * is the one it is known by. 0 = root everywhere.
+ * its directory) below. Rank 0 is cgroup v2; 1 to 4 are the v1 hierarchies systemd, memory, cpu,
+ * blkio. A task is in one cgroup of each mounted hierarchy; the first by rank in which it is not in
+ * the root is the one it is known by. 0 = root everywhere.
  */
 #ifndef FK_CGROUP_BPF_H
 #define FK_CGROUP_BPF_H
 
-#define CGROUP_V1_RANKS 3
+#define CGROUP_V1_RANKS 4
 #define CGROUP_RANK_SHIFT 56
 #define CGROUP_RANK_NONE (CGROUP_V1_RANKS + 1)
 #define CGROUP_LINKS_MAX 16
 /* Of struct cgrp_cset_link: two pointers, two list_heads. */
 #define CGROUP_LINK_WORDS 6
 
-/* Hierarchy ids of systemd, memory and cpu, as in /proc/self/cgroup; 0 = not mounted. */
+/* Hierarchy ids of systemd, memory, cpu and blkio, as in /proc/self/cgroup; 0 = not mounted. */
 const volatile __u32 fk_cgroup_hierarchies[CGROUP_V1_RANKS];
 
 static __always_inline __u32 cgroup_rank(struct cgroup *cgroup)
@@ -78,7 +78,8 @@ static __always_inline __u64 task_cgroup_id(struct task_struct *task)
 
 	if (BPF_CORE_READ(cgroup, level) > 0)
 		return cgroup_ranked_id(cgroup, 0);
-	if (!fk_cgroup_hierarchies[0] && !fk_cgroup_hierarchies[1] && !fk_cgroup_hierarchies[2])
+	if (!fk_cgroup_hierarchies[0] && !fk_cgroup_hierarchies[1] && !fk_cgroup_hierarchies[2] &&
+	    !fk_cgroup_hierarchies[3])
 		return 0;
 	return cgroup_v1_id(set);
 }

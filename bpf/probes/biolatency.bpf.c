@@ -197,7 +197,8 @@ static __always_inline __u32 size_class(__u32 bytes)
 	return class + 1;
 }
 
-/* The cgroup that the kernel accounts the request to. */
+/* The cgroup that the kernel accounts the request to: of version 2 where its io controller is on, of
+ * version 1 in the blkio hierarchy. 0: the root, or not known. */
 static __always_inline __u64 issuer_of(struct request *rq)
 {
 	struct cgroup *cgroup;

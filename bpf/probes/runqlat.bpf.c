@@ -198,15 +198,17 @@ static __always_inline void end_wait(struct cpu_runs *cpu, struct runq_stats *co
 static __always_inline int on_wakeup(struct task_struct *task, bool in_hash)
 {
 	struct runq_task *record;
+	__u64 now;
 
 	/* A running task may be woken too: it has its CPU. */
 	if (!fk_enabled || task->on_cpu)
 		return 0;
+	now = bpf_ktime_get_ns();
 	record = find_task(task, in_hash);
 	if (!record)
 		return 0;
 	if (record->waits_since_ns == 0 || record->switches != switch_count(task))
-		begin_wait(record, task, bpf_ktime_get_ns());
+		begin_wait(record, task, now);
 	return 0;
 }
 

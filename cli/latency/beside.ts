@@ -15,19 +15,42 @@ const shownKeys = 3;
 /** A difference larger than this is told. */
 const toldDifference = 0.01;
 
-/** Lines for people; none when there is nothing to tell. */
-export async function besideLines(query: Query, signal: Signal, window: Window): Promise<string[]> {
-  if (signal.name !== 'runq') return [];
-  return [
-    ...(await causeLines(query, signal, window)),
-    ...(await culpritLines(query, window)),
-    ...(await throttledLines(query, window)),
-    ...(await stealLines(query, window)),
-  ];
+/** **Shape**: `json` has a member a line. */
+export interface Beside {
+  readonly lines: readonly string[];
+  readonly json: Readonly<Record<string, unknown>>;
 }
 
-/** Of the headers' `check.NAME.kernel` and `check.NAME.ours`. */
+/** Empty when there is nothing to tell. */
+export async function besideOf(query: Query, signal: Signal, window: Window): Promise<Beside> {
+  if (signal.name !== 'runq') return { lines: [], json: {} };
+  const parts = [
+    await causeBeside(query, signal, window),
+    await culpritBeside(query, window),
+    await throttledBeside(query, window),
+    await stealBeside(query, window),
+  ];
+  return {
+    lines: parts.flatMap(({ lines }) => lines),
+    json: Object.assign({}, ...parts.map(({ json }) => json)) as Beside['json'],
+  };
+}
+
+/** Of the headers' `check.NAME.kernel` and `check.NAME.ours`, and of `unmeasured.DEVICE`. */
 export function checkLines(counters: Counters): string[] {
+  return [...differenceLines(counters), ...unmeasuredLines(counters)];
+}
+
+function unmeasuredLines(counters: Counters): string[] {
+  const names = Object.entries(counters).flatMap(([counter, requests]) => {
+    const device = /^unmeasured\.(.+)$/.exec(counter)?.[1];
+    return device === undefined ? [] : [`${device} (${groupDigits(requests)} done)`];
+  });
+  const text = `not measured: ${names.join(', ')}, which make no requests; the devices below them do`;
+  return names.length === 0 ? [] : [text];
+}
+
+function differenceLines(counters: Counters): string[] {
   return Object.keys(counters).flatMap((counter) => {
     const name = /^check\.(.+)\.kernel$/.exec(counter)?.[1];
     if (name === undefined) return [];
@@ -42,57 +65,67 @@ export function checkLines(counters: Counters): string[] {
 }
 
 /** A wait that a quota made, for a part of it at least, is told apart from one behind others. */
-async function causeLines(query: Query, { stream }: Signal, window: Window): Promise<string[]> {
+async function causeBeside(query: Query, { stream }: Signal, window: Window): Promise<Beside> {
   const request = { window, stepNs: wholeStepNs(window), filter: {}, stream, by: ['cause'] };
   const answer = await query.series(request);
-  if (answer.kind !== 'histogram') return [];
+  if (answer.kind !== 'histogram') return { lines: [], json: {} };
   const causes = answer.keys.map(({ key, values }) => {
-    const total = mergeHistograms(values.filter((value) => value !== undefined));
-    return { cause: key[0], total };
+    const { count, sumNs } = mergeHistograms(values.filter((value) => value !== undefined));
+    return { cause: key[0], count, sumNs };
   });
-  const whole = causes.reduce((sum, { total }) => sum + total.sumNs, 0);
-  const throttled = causes.find(({ cause }) => cause === 'throttled')?.total;
-  if (throttled === undefined || throttled.count === 0) return [];
+  const whole = causes.reduce((sum, { sumNs }) => sum + sumNs, 0);
+  const throttled = causes.find(({ cause }) => cause === 'throttled');
+  if (throttled === undefined || throttled.count === 0) return { lines: [], json: { causes } };
   const share = formatPercent(throttled.sumNs, whole);
   const waits = groupDigits(throttled.count);
-  return [
-    `cause: ${share} of the waiting, ${waits} waits, was for a CPU quota, the rest for others`,
-  ];
+  return {
+    lines: [
+      `cause: ${share} of the waiting, ${waits} waits, was for a CPU quota, the rest for others`,
+    ],
+    json: { causes },
+  };
 }
 
-async function culpritLines(query: Query, window: Window): Promise<string[]> {
+async function culpritBeside(query: Query, window: Window): Promise<Beside> {
   const by = ['culprit_comm', 'culprit_pid', 'culprit_cgroup'];
   const sums = await sumsOf(query, { window, stream: 'runq_culprit', by });
-  if (sums.length === 0) return [];
-  const names = sums.slice(0, shownKeys).map(({ key: [comm, pid, cgroup], sum }) => {
+  const culprits = sums.slice(0, shownKeys).map(({ key: [comm, pid, cgroup], sum }) => {
+    return { comm, pid, cgroup, heldNs: sum };
+  });
+  const names = culprits.map(({ comm, pid, cgroup, heldNs }) => {
     const who =
       comm === '(other)' ? 'others' : `${comm} (pid ${pid}, ${cgroup || 'cgroup unknown'})`;
-    return `${who} ${formatDelay(sum)}`;
+    return `${who} ${formatDelay(heldNs)}`;
   });
-  return [`had the CPU during long waits: ${names.join('; ')}`];
+  const text = `had the CPU during long waits: ${names.join('; ')}`;
+  return { lines: names.length === 0 ? [] : [text], json: { culprits } };
 }
 
-async function throttledLines(query: Query, window: Window): Promise<string[]> {
+async function throttledBeside(query: Query, window: Window): Promise<Beside> {
   const stream = hostStreams.cgroupThrottled.info.name;
   const sums = await sumsOf(query, { window, stream, by: ['cgroup'] });
-  const names = sums
+  const throttled = sums
     .filter(({ sum }) => sum > 0)
     .slice(0, shownKeys)
-    .map(({ key, sum }) => `${key[0]} ${formatDelay(sum * 1e3)}`);
-  return names.length === 0 ? [] : [`throttled by a CPU quota: ${names.join('; ')}`];
+    .map(({ key, sum }) => ({ cgroup: key[0], throttledNs: sum * 1e3 }));
+  const names = throttled.map((each) => `${each.cgroup} ${formatDelay(each.throttledNs)}`);
+  const text = `throttled by a CPU quota: ${names.join('; ')}`;
+  return { lines: names.length === 0 ? [] : [text], json: { throttled } };
 }
 
-async function stealLines(query: Query, window: Window): Promise<string[]> {
+/** Time in which a thread had a CPU that itself waited for one is no wait of the thread's. */
+async function stealBeside(query: Query, window: Window): Promise<Beside> {
   const stream = hostStreams.cpu.info.name;
   const modes = new Map(
     (await sumsOf(query, { window, stream, by: ['mode'] })).map(({ key, sum }) => [key[0], sum]),
   );
-  const guests = (modes.get('guest') ?? 0) + (modes.get('guest_nice') ?? 0);
-  const whole = [...modes.values()].reduce((sum, ms) => sum + ms, 0) - guests;
-  const steal = modes.get('steal') ?? 0;
-  return steal / whole > 0.001
-    ? [`steal: the hypervisor gave ${formatPercent(steal, whole)} of the CPU time to others`]
-    : [];
+  const stealMs = modes.get('steal');
+  if (stealMs === undefined) return { lines: [], json: {} };
+  const guestMs = (modes.get('guest') ?? 0) + (modes.get('guest_nice') ?? 0);
+  const cpuMs = [...modes.values()].reduce((sum, ms) => sum + ms, 0) - guestMs;
+  const share = formatPercent(stealMs, cpuMs);
+  const text = `steal: the hypervisor gave ${share} of the CPU time, ${formatDelay(stealMs * 1e6)}, to others`;
+  return { lines: [text], json: { steal: { stealMs, cpuMs } } };
 }
 
 interface KeySum {

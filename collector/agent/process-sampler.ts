@@ -80,7 +80,7 @@ export class ProcessSampler {
     );
     const facts = {
       periodNs: BigInt(Math.floor(1e9 / FREQUENCY_HZ)),
-      cgroupHierarchies: [0, 0, 0],
+      cgroupHierarchies: [0, 0, 0, 0],
       possibleCpus: possibleCpuCount(),
       countMapEntries: MAP_ENTRIES,
       stackMapEntries: MAP_ENTRIES,

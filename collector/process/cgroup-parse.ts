@@ -6,18 +6,19 @@ const rankOfOption = new Map([
   ['name=systemd', 1],
   ['memory', 2],
   ['cpu', 3],
+  ['blkio', 4],
 ]);
 
 export interface CgroupMount {
-  /** 0 = version 2, then of version 1: 1 systemd, 2 memory, 3 cpu. */
+  /** 0 = version 2, then of version 1: 1 systemd, 2 memory, 3 cpu, 4 blkio. */
   readonly rank: number;
   readonly mountPoint: string;
   /** Path of the group that is mounted there; '' for the hierarchy's root. */
   readonly root: string;
 }
 
-/** **Shape**: systemd, memory, cpu; 0 = not mounted. */
-export type HierarchyIds = readonly [number, number, number];
+/** **Shape**: systemd, memory, cpu, blkio; 0 = not mounted. */
+export type HierarchyIds = readonly [number, number, number, number];
 
 /** One mount for each hierarchy and controller; where there are several, the
  *  first of the hierarchy's root. */
@@ -42,7 +43,7 @@ export function parseCgroupMounts(mountinfo: string): CgroupMount[] {
 
 /** Lines `ID:CONTROLLERS:PATH`. */
 export function parseHierarchyIds(selfCgroup: string): HierarchyIds {
-  const ids: [number, number, number] = [0, 0, 0];
+  const ids: [number, number, number, number] = [0, 0, 0, 0];
   for (const line of selfCgroup.split('\n')) {
     const match = /^(\d{1,9}):([^:]*):/.exec(line);
     if (match === null) continue;

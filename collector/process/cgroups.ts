@@ -16,7 +16,7 @@ const MIN_SCAN_INTERVAL_NS = 30_000_000_000n;
 
 export interface CgroupHierarchies {
   /** Hierarchy ids of version 1 in the order of their ranks: systemd,
-   *  memory, cpu; 0 = not mounted. */
+   *  memory, cpu, blkio; 0 = not mounted. */
   readonly ids: HierarchyIds;
   readonly mounts: readonly CgroupMount[];
 }

@@ -42,7 +42,7 @@ test('latency: quantiles with their slots, bars, a heat map, what stands beside'
 });
 
 test('latency: the whole as JSON, one key by a filter', () => {
-  const { parts, counters } = JSON.parse(
+  const { parts, counters, beside } = JSON.parse(
     run('latency', 'runq', '--comm', 'stress', '--json', ...window).stdout,
   );
   // 59 buckets with 10 waits of 5 us, two of them with 50 of 60 ms.
@@ -58,6 +58,8 @@ test('latency: the whole as JSON, one key by a filter', () => {
     assert.ok(row.upperNs / row.lowerNs < 1.1);
   }
   assert.equal(counters['lost.no_record'], 2 * 59);
+  // Of two CPUs, 100 of 20,000 ms each 10 s; guests' time is part of user time.
+  assert.deepEqual(beside.steal, { stealMs: 100 * 59, cpuMs: 20_000 * 59 });
 });
 
 test('latency: a filter that cannot act is refused, and a field that is not there', () => {
@@ -127,7 +129,8 @@ test('status tells of latencies: their losses, and where the kernel counts other
   assert.match(stdout, /^ {2}waits: 29,\d{3} expected, .* lost \(no record 58\)/m);
   assert.match(stdout, /^ {2}self-check: switches differs by 3\.0 %: the kernel counted 29,000, we 28,130$/m);
   assert.match(stdout, /^ {2}requests: 1,450 expected/m);
-  assert.equal(JSON.parse(run('status', '--json').stdout).latencies.length, 3);
+  assert.match(stdout, /^ {2}not measured: dm-0 \(2,030 done\)/m);
+  assert.equal(JSON.parse(run('status', '--json').stdout).latencies.length, 4);
 });
 
 test('--watch answers again until Ctrl-C, which is no error', async () => {

@@ -4,19 +4,23 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, rmdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import { descriptor } from '../../bpf/probes/biolatency.js';
-import { slotBoundsNs, slotOfNs } from '../../storage/model/histogram.js';
-import { hiddenSwitches, measure, sumOf, type Measured } from './metric-support.js';
-import { skipWithoutBpf, sleep } from './probe-support.js';
+import { cgroupHierarchies } from '../../collector/process/cgroups.js';
+import { skipWithoutFtrace } from '../support/ftrace.js';
+import { compareCounts, countOf, diskStats, measureBesideTracer, measureDevice } from './block-support.js';
+import { operations, parseRequest, settle } from './block-support.js';
+import { hiddenSwitches, measure, quantilesOff, sumOf, type Measured } from './metric-support.js';
+import { buildFixture, skipWithoutBpf, sleep } from './probe-support.js';
 
 const skip =
   skipWithoutBpf || spawnSync('losetup', ['-f']).status === 0 ? skipWithoutBpf : 'needs a loop device';
 const imageBytes = 256 << 20;
+const blkio = '/sys/fs/cgroup/blkio';
 
 interface LoopDevice {
   readonly path: string;
@@ -40,29 +44,6 @@ async function withLoop<T>(scheduler: string, work: (loop: LoopDevice) => Promis
   }
 }
 
-interface DiskStats {
-  readonly read: number;
-  readonly write: number;
-  readonly discard: number;
-  readonly flush: number;
-}
-
-function diskStats(device: string): DiskStats {
-  const text = readFileSync(`/sys/block/${device}/stat`, 'utf8');
-  const columns = text.trim().split(/\s+/).map(Number);
-  return { read: columns[0]!, write: columns[4]!, discard: columns[11]!, flush: columns[15]! };
-}
-
-/** Waits until its counts stand still: udev looks at every new device. */
-async function settle(device: string): Promise<void> {
-  for (let quiet = 0, before = ''; quiet < 5;) {
-    await sleep(100);
-    const now = JSON.stringify(diskStats(device));
-    quiet = now === before ? quiet + 1 : 0;
-    before = now;
-  }
-}
-
 const fio = (path: string, ...options: string[]): string[] => [
   '--name=job', `--filename=${path}`, '--direct=1', '--bs=4k', '--output=/dev/null', ...options,
 ];
@@ -75,36 +56,6 @@ async function run(command: string, args: readonly string[]): Promise<void> {
 const psync = (path: string) => fio(path, '--ioengine=psync', '--rw=randrw', '--size=16m', '--fsync=64');
 const libaio = (path: string) =>
   fio(path, '--ioengine=libaio', '--iodepth=32', '--rw=randrw', '--size=32m', '--bsrange=4k-64k');
-
-/** The device's own rows and what its counts grew by. */
-async function measureLoop(
-  { name }: LoopDevice,
-  work: () => Promise<unknown>,
-): Promise<{ block: Measured; deltas: DiskStats }> {
-  const before = diskStats(name);
-  const [measured] = await measure(descriptor, [
-    async () => {
-      await work();
-      await settle(name);
-    },
-  ]);
-  const after = diskStats(name);
-  const all = measured!.get('block')!;
-  const deltas = {
-    read: after.read - before.read,
-    write: after.write - before.write,
-    discard: after.discard - before.discard,
-    flush: after.flush - before.flush,
-  };
-  return { block: { ...all, rows: all.rows.filter(({ labels }) => labels['device'] === name) }, deltas };
-}
-
-function countOf({ rows }: Measured, phase: string, operation: string): number {
-  const wanted = rows.filter(({ labels }) => labels['phase'] === phase && labels['operation'] === operation);
-  return sumOf(wanted, 'count');
-}
-
-const operations = ['read', 'write', 'discard', 'flush'] as const;
 
 /** Every kind of request, some of which flush. */
 async function everything({ path }: LoopDevice): Promise<void> {
@@ -124,7 +75,9 @@ for (const scheduler of ['none', 'mq-deadline']) {
     // Where tasks of the host's own are out of sight, what is completed while they run is too.
     for (let attempt = 1; ; attempt++) {
       const hiddenBefore = hiddenSwitches();
-      const { counted, expected } = await withLoop(scheduler, compareCounts);
+      const { counted, expected } = await withLoop(scheduler, (loop) =>
+        compareCounts(loop.name, flushingWrites, () => everything(loop)),
+      );
       const hidden = hiddenSwitches() - hiddenBefore;
       console.log(`${JSON.stringify(counted)}, expected ${JSON.stringify(expected)}, hidden ${hidden}`);
       if (isDeepStrictEqual(counted, expected)) break;
@@ -146,7 +99,7 @@ async function measureBesidePerf(loop: LoopDevice, events: readonly string[], wo
   const perf = spawn('perf', record, { stdio: 'inherit' });
   try {
     await sleep(1500);
-    const measured = await measureLoop(loop, work);
+    const measured = await measureDevice(loop.name, work);
     perf.kill('SIGINT');
     await once(perf, 'exit');
     return { ...measured, raw: eventsIn(perfData, loop.name) };
@@ -156,31 +109,9 @@ async function measureBesidePerf(loop: LoopDevice, events: readonly string[], wo
   }
 }
 
-/** Ours, and the kernel's less the empty flushes, which are not issued. */
-async function compareCounts(loop: LoopDevice): Promise<{ counted: DiskStats; expected: DiskStats }> {
-  const { block, deltas, raw } = await measureBesidePerf(loop, ['complete'], () => everything(loop));
-  const empty = raw.filter(({ kind, sectors }) => kind.startsWith('W') && sectors === 0);
-  for (const row of block.rows) {
-    assert.equal([...row.slots.values()].reduce((sum, count) => sum + count, 0), row.count);
-  }
-  assert.ok(deltas.discard >= 2 && deltas.flush > 0 && empty.length > flushingWrites);
-  const isQueued = countOf(block, 'queue', 'read') > 0;
-  const scheduler = readFileSync(`/sys/block/${loop.name}/queue/scheduler`, 'utf8');
-  assert.equal(isQueued, !scheduler.includes('[none]'), 'without a scheduler nothing is inserted');
-  const counted = {
-    read: countOf(block, 'device', 'read'),
-    write: countOf(block, 'device', 'write'),
-    discard: countOf(block, 'device', 'discard'),
-    flush: countOf(block, 'device', 'flush'),
-  };
-  return { counted, expected: { ...deltas, write: deltas.write - (empty.length - flushingWrites) } };
-}
-
 interface RawEvent {
   readonly ns: number;
   readonly event: string;
-  /** perf's letters: R, W, D, FF, with S for synchronous. */
-  readonly kind: string;
   readonly sector: string;
   readonly sectors: number;
 }
@@ -189,13 +120,11 @@ interface RawEvent {
 function eventsIn(perfData: string, device: string): RawEvent[] {
   const script = ['script', '--ns', '-i', perfData, '-F', 'time,event,trace'];
   const { stdout: text } = spawnSync('perf', script, { encoding: 'utf8', maxBuffer: 1 << 28 });
-  const [major, minor] = readFileSync(`/sys/block/${device}/dev`, 'utf8').trim().split(':');
-  const line = /^\s*(\d+)\.(\d{9}):\s+block:block_rq_(\w+): (\d+),(\d+) (\w+) .*?\(.*?\) (\d+) \+ (\d+) /;
-  return text.split('\n').flatMap((each) => {
-    const [, seconds, fraction, event, ofMajor, ofMinor, kind, sector, sectors] = line.exec(each) ?? [];
-    if (ofMajor !== major || ofMinor !== minor) return [];
-    const ns = Number(seconds) * 1e9 + Number(fraction);
-    return [{ ns, event: event!, kind: kind!, sector: sector!, sectors: Number(sectors) }];
+  const line = /^\s*(\d+)\.(\d{9}):\s+block:block_rq_(\w+): (.*)$/gm;
+  return [...text.matchAll(line)].flatMap(([, seconds, fraction, event, rest]) => {
+    const request = parseRequest(device, rest!);
+    if (request === undefined) return [];
+    return [{ ns: Number(seconds) * 1e9 + Number(fraction), event: event!, ...request }];
   });
 }
 
@@ -227,23 +156,6 @@ function rawTimes(events: readonly RawEvent[]): RawTimes {
   return times;
 }
 
-function slotAtRank(rows: Measured['rows'], share: number): number {
-  const counts = new Map<number, number>();
-  for (const { slots } of rows) {
-    for (const [slot, count] of slots) counts.set(slot, (counts.get(slot) ?? 0) + count);
-  }
-  const sorted = [...counts].sort(([a], [b]) => a - b);
-  let rank = Math.ceil(share * sorted.reduce((sum, [, count]) => sum + count, 0));
-  for (const [slot, count] of sorted) {
-    rank -= count;
-    if (rank <= 0) return slot;
-  }
-  throw new Error('no delays');
-}
-
-/** A quantile with fewer requests above it is one of a few stragglers. */
-const minAbove = 10;
-
 /** perf and we look at the clock one after the other, at each tracepoint; the first look comes later
  *  than the second by up to this. A slot is as wide at 11 us. */
 const apartNs = 1000;
@@ -251,20 +163,12 @@ const apartNs = 1000;
 /** How many slots each quantile of a phase lies from that of the raw tracepoints, nearer ones than
  *  `apartNs` counted as 0. */
 function slotsOff(block: Measured, phase: string, rawNs: readonly number[]): number[] {
-  const delays = rawNs.toSorted((a, b) => a - b);
   const rows = block.rows.filter(
     ({ labels }) => labels['phase'] === phase && labels['operation'] !== 'flush',
   );
-  const [ours, theirs] = [sumOf(rows, 'count'), delays.length];
-  const shares = [0.01, 0.1, 0.5, 0.9, 0.99, 0.999].filter((share) => (1 - share) * theirs >= minAbove);
-  const off = shares.map((share) => {
-    const delayNs = delays[Math.ceil(share * theirs) - 1]!;
-    const slot = slotAtRank(rows, share);
-    const { lowerNs, upperNs } = slotBoundsNs(slot);
-    const isNear = delayNs >= lowerNs - apartNs && delayNs <= upperNs + apartNs;
-    return isNear ? 0 : slot - slotOfNs(delayNs);
-  });
-  console.log(`${phase}: ${ours} requests, perf ${theirs}; slots off ${off.join(', ')} at ${shares.join(', ')}`);
+  const [ours, theirs] = [sumOf(rows, 'count'), rawNs.length];
+  const off = quantilesOff(rows, rawNs, { apartNs });
+  console.log(`${phase}: ${ours} requests, perf ${theirs}; slots off ${off.join(', ')}`);
   if (ours !== theirs) console.log(JSON.stringify(block.counters));
   assert.ok(Math.abs(ours - theirs) <= ours / 100, 'perf saw the same requests');
   return off;
@@ -286,6 +190,51 @@ for (const [name, options] of [['psync 4k', psync], ['libaio, 32 at once', libai
     });
   });
 }
+
+test('what is merged on its way into the queue is one request, by its whole size', { skip: skip || skipWithoutFtrace }, async () => {
+  const blockIo = buildFixture('block-io.c', '-O1');
+  await withLoop('mq-deadline', async ({ name, path }) => {
+    // In one submission: 1 grows at its back, 11 at its front, 21 closes a gap.
+    const steps = ['b:1,2,11,10,20,22,21'];
+    const { block, deltas, raw } = await measureBesideTracer(name, () => run(blockIo, [path, ...steps]));
+    const completed = raw.filter(({ event, sectors }) => event === 'complete' && sectors > 0);
+    const sizes = completed.map(({ sectors }) => (sectors > 8 ? '<=16K' : '<=4K'));
+    console.log(`${deltas.write} requests of 7 writes, ${deltas.merged} merged: ${sizes.join(', ')}`);
+    assert.ok(deltas.merged >= 2, 'some were merged');
+    assert.equal(countOf(block, 'device', 'write'), deltas.write);
+    assert.equal(deltas.write + deltas.merged, 7);
+    for (const size of ['<=4K', '<=16K']) {
+      const ours = block.rows.filter(({ labels }) => labels['size'] === size && labels['phase'] === 'device');
+      assert.equal(sumOf(ours, 'count'), sizes.filter((each) => each === size).length, size);
+    }
+  });
+});
+
+test('block I/O goes to the cgroup that asked for it', {
+  skip: skip || (existsSync(blkio) ? false : 'needs the blkio controller of cgroup v1'),
+}, async () => {
+  const blockIo = buildFixture('block-io.c', '-O1');
+  const hierarchies = cgroupHierarchies();
+  const folder = join(blkio, `fk-${process.pid}`);
+  mkdirSync(folder);
+  try {
+    const id = statSync(folder, { bigint: true }).ino | (4n << 56n);
+    await withLoop('none', async ({ name, path }) => {
+      const asks = [`echo $$ > ${folder}/cgroup.procs`, `exec ${blockIo} ${path} r:50 w:50`].join('; ');
+      const { block } = await measureDevice(name, () => run('sh', ['-c', asks]), {
+        rodata: { fk_cgroup_hierarchies: [...hierarchies.ids] },
+      });
+      const counts = ['read', 'write'].map((operation) => {
+        const { rows } = block;
+        const ours = rows.filter(({ labels }) => labels['operation'] === operation);
+        return [...new Set(ours.map(({ labels }) => labels['cgroup'])), sumOf(ours, 'count')];
+      });
+      assert.deepEqual(counts, [[String(id), 50], [String(id), 50]]);
+    });
+  } finally {
+    rmdirSync(folder);
+  }
+});
 
 test('requests that find no room under way are counted', { skip }, async () => {
   await withLoop('none', async (loop) => {

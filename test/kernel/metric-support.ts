@@ -12,6 +12,7 @@ import { openProbeMetrics } from '../../collector/host/probe-metrics.js';
 import type { KeyNaming } from '../../collector/pipeline/metric-columns.js';
 import type { SampledMapping } from '../../collector/pipeline/samples.js';
 import type { Counters } from '../../storage/model/completeness.js';
+import { slotBoundsNs, slotOfNs } from '../../storage/model/histogram.js';
 import { buildFixture, objectPath, sleep } from './probe-support.js';
 
 export interface MeasuredRow {
@@ -97,6 +98,44 @@ export async function measure(
 
 export function sumOf(rows: readonly MeasuredRow[], what: 'count' | 'sumNs' = 'sumNs'): number {
   return rows.reduce((sum, row) => sum + row[what], 0);
+}
+
+/** Of all the rows' delays together. **Errors**: throws where there are none. */
+function slotAtRank(rows: readonly MeasuredRow[], share: number): number {
+  const counts = new Map<number, number>();
+  for (const { slots } of rows) {
+    for (const [slot, count] of slots) counts.set(slot, (counts.get(slot) ?? 0) + count);
+  }
+  const sorted = [...counts].sort(([a], [b]) => a - b);
+  let rank = Math.ceil(share * sorted.reduce((sum, [, count]) => sum + count, 0));
+  for (const [slot, count] of sorted) {
+    rank -= count;
+    if (rank <= 0) return slot;
+  }
+  throw new Error('no delays');
+}
+
+/** The quantiles that are compared. */
+const comparedShares = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.999];
+/** One with fewer delays beyond it is one of a few stragglers. */
+const minBeyond = 10;
+
+/** How many slots each quantile lies from that of the delays that somebody else has measured. Two that
+ *  look at the clock one after the other see delays that differ by up to `apartNs`: nearer ones give 0. */
+export function quantilesOff(
+  rows: readonly MeasuredRow[],
+  delaysNs: readonly number[],
+  { apartNs }: { readonly apartNs: number },
+): number[] {
+  const delays = delaysNs.toSorted((a, b) => a - b);
+  const shares = comparedShares.filter((share) => Math.min(share, 1 - share) * delays.length >= minBeyond);
+  return shares.map((share) => {
+    const delayNs = delays[Math.ceil(share * delays.length) - 1]!;
+    const slot = slotAtRank(rows, share);
+    const { lowerNs, upperNs } = slotBoundsNs(slot);
+    const isNear = delayNs >= lowerNs - apartNs && delayNs <= upperNs + apartNs;
+    return isNear ? 0 : slot - slotOfNs(Math.round(delayNs));
+  });
 }
 
 /** test/fixtures/pinned.c. */

@@ -196,7 +196,7 @@ test('a new cgroup is told with its path, a task in it with its id', { skip: ski
       } finally {
         rmdirSync(existsSync(path) ? path : `${path}-renamed`);
       }
-    }, { rodata: { fk_cgroup_hierarchies: [systemd?.hierarchy ?? 0, 0, 0] } });
+    }, { rodata: { fk_cgroup_hierarchies: [systemd?.hierarchy ?? 0, 0, 0, 0] } });
     const paths = seen.cgroups.filter((c) => c.id === id).map((c) => basename(c.path));
     assert.deepEqual(paths, canRename ? [name, `${name}-renamed`] : [name]);
     assert.equal(seen.execs.filter((e) => e.cgroup === id).length, 1, 'the second exec, after the move');

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -14,6 +14,9 @@ import { writeImage } from './image.js';
 const bootMs = 12 * 60_000;
 const withoutFramePointers = ['-O1', '-fomit-frame-pointer', '-fno-optimize-sibling-calls'];
 const memory = '2560M';
+const diskBytes = 64 << 20;
+/** A pattern of the guest's test files to run alone. */
+const wanted = process.env['GUEST_TESTS'];
 /** As scripts/kernels.mjs has it. */
 const cache = join(
   process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'),
@@ -62,8 +65,11 @@ async function boot(kernelFolder: string): Promise<Outcome> {
   try {
     const image = join(folder, 'image');
     const [consoleFile, reportFile] = [join(folder, 'console'), join(folder, 'report')];
+    const disk = join(folder, 'disk');
     writeImage({ path: image, kernelFolder, programs: buildPrograms() });
-    await runQemu(join(kernelFolder, 'vmlinuz'), image, [consoleFile, reportFile]);
+    writeFileSync(disk, '');
+    truncateSync(disk, diskBytes);
+    await runQemu(join(kernelFolder, 'vmlinuz'), { image, disk, serialFiles: [consoleFile, reportFile] });
     const console = readFileSync(consoleFile, 'utf8');
     return { reports: parseReports(readFileSync(reportFile, 'utf8')), console };
   } finally {
@@ -77,14 +83,17 @@ function buildPrograms(): Record<string, string> {
     'known-nofp': buildProgram('known-program.c', 'known-nofp', withoutFramePointers),
     storm: buildProgram('storm.c', 'storm-guest', ['-O1']),
     pinned: buildProgram('pinned.c', 'pinned-guest', ['-O1']),
+    'block-io': buildProgram('block-io.c', 'block-io-guest', ['-O1']),
   };
 }
 
-async function runQemu(
-  kernel: string,
-  image: string,
-  serialFiles: readonly string[],
-): Promise<void> {
+interface Files {
+  readonly image: string;
+  readonly disk: string;
+  readonly serialFiles: readonly string[];
+}
+
+async function runQemu(kernel: string, { image, disk, serialFiles }: Files): Promise<void> {
   const machine = [
     '-machine',
     'q35',
@@ -98,6 +107,13 @@ async function runQemu(
     memory,
   ];
   const devices = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'];
+  const drive = [
+    '-drive',
+    `if=none,id=disk,format=raw,file=${disk},cache=writeback,discard=unmap`,
+    '-device',
+    // No tables of descriptors, and few of them: large requests come back for want of room.
+    'virtio-blk-pci,drive=disk,indirect_desc=off,queue-size=32,num-queues=1',
+  ];
   const lines = serialFiles.flatMap((path) => ['-serial', `file:${path}`]);
   const boot = [
     '-kernel',
@@ -105,9 +121,9 @@ async function runQemu(
     '-initrd',
     image,
     '-append',
-    'console=ttyS0 loglevel=4 panic=-1',
+    `console=ttyS0 loglevel=4 panic=-1 clocksource=tsc tsc=reliable${wanted === undefined ? '' : ` GUEST_TESTS=${wanted}`}`,
   ];
-  const args = [...machine, ...devices, ...lines, ...boot];
+  const args = [...machine, ...devices, ...drive, ...lines, ...boot];
   const qemu = spawn('qemu-system-x86_64', args, { stdio: ['ignore', 'inherit', 'inherit'] });
   const timer = setTimeout(() => qemu.kill('SIGKILL'), bootMs);
   const [code, signal] = (await once(qemu, 'exit')) as [number | null, string | null];

@@ -13,7 +13,7 @@ export const guestPrograms = 'programs';
 
 const tools = ['/bin/busybox', '/usr/sbin/bpftool'];
 /** Block devices to measure. */
-const modules = ['loop', 'null_blk'];
+const modules = ['loop', 'null_blk', 'virtio_pci', 'virtio_blk'];
 const accounts = { 'etc/passwd': 'root:x:0:0:root:/:/bin/sh\n', 'etc/group': 'root:x:0:\n' };
 
 /** Runs as process 1. The kernel has the console, the results the second serial line. */
@@ -30,6 +30,7 @@ mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tracefs tracefs /sys/kernel/tracing
 ip link set lo up
 for module in /modules/*; do insmod $module; done
+mount -t configfs configfs /sys/kernel/config
 stty -F /dev/ttyS1 raw
 cd /${guestRoot}
 node dist/test/kernels/guest/main.js

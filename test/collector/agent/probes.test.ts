@@ -6,7 +6,7 @@ import { loadConfig } from '../../../config/load.js';
 import type { Config } from '../../../config/load.js';
 import { OperatingError } from '../../../storage/model/errors.js';
 
-const facts = { periodNs: 1n, cgroupHierarchies: [0, 0, 0], possibleCpus: 1, countMapEntries: 1, stackMapEntries: 1, unwindFiles: 64 };
+const facts = { periodNs: 1n, cgroupHierarchies: [0, 0, 0, 0], possibleCpus: 1, countMapEntries: 1, stackMapEntries: 1, unwindFiles: 64 };
 const options = { verbosity: 0, log: () => undefined };
 
 async function refusal(probes: Config['probes']): Promise<string> {

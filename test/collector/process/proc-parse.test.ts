@@ -82,8 +82,8 @@ test('cgroup hierarchies of a hybrid host', () => {
     { rank: 2, mountPoint: '/sys/fs/cgroup/me mory', root: '' },
     { rank: 3, mountPoint: '/sys/fs/cgroup/cpu,cpuacct', root: '' },
   ]);
-  assert.deepEqual(parseHierarchyIds('9:name=systemd:/\n4:memory:/a:b\n1:cpu,cpuacct:/\n0::/\n'), [9, 4, 1]);
-  assert.deepEqual(parseHierarchyIds('0::/\n'), [0, 0, 0]);
+  assert.deepEqual(parseHierarchyIds('9:name=systemd:/\n7:blkio:/\n4:memory:/a:b\n1:cpu,cpuacct:/\n0::/\n'), [9, 4, 1, 7]);
+  assert.deepEqual(parseHierarchyIds('0::/\n'), [0, 0, 0, 0]);
 });
 
 test('cgroup paths: a rename takes along what is below, in its hierarchy only', () => {

@@ -19,7 +19,7 @@ import { raiseMemlock } from '../../../ffi/libc.js';
 const logStatistics = 4;
 const logBytes = 1 << 16;
 /** The verifier treats them as constants, so they are what they are in use, or like it. */
-const constants = { fk_period_ns: 10_101_010n, fk_cgroup_hierarchies: [0, 0, 0] };
+const constants = { fk_period_ns: 10_101_010n, fk_cgroup_hierarchies: [0, 0, 0, 0] };
 
 const setLogLevel = koffi
   .load('libbpf.so.1')
