@@ -13,7 +13,7 @@ import { addMetricFilter, describeFilter, filterOf } from './filter.js';
 import type { FilterOptions } from './filter.js';
 import { besideOf, checkLines, wholeStepNs } from './latency/beside.js';
 import type { Beside } from './latency/beside.js';
-import { askForSignal, signalOf } from './latency/signals.js';
+import { askForSignal, byFirstFields, signalOf } from './latency/signals.js';
 import type { HistogramAnswer, Signal } from './latency/signals.js';
 import { formatDelay, heatAxes, latencyLines } from './latency/text.js';
 import { writeFileWhole, writeStderr } from './output.js';
@@ -146,10 +146,12 @@ async function askFor(query: Query, asked: Asked): Promise<LatencyAnswer> {
   const apart = signal.apart === undefined ? [] : [signal.apart.field];
   const request = { window, filter };
   const by = [...apart, ...(options.by === undefined ? [] : parseFields(options.by))];
-  const steps = { ...request, stepNs: stepOf(window), by: apart };
-  const series = await namingWindow(window, askForSignal(query, signal, steps));
+  const causes = signal.causes === undefined ? [] : [signal.causes];
+  const steps = { ...request, stepNs: stepOf(window), by: [...apart, ...causes] };
+  const whole = await namingWindow(window, askForSignal(query, signal, steps));
+  const series = byFirstFields(whole, apart.length);
   const rows = options.by === undefined ? [] : await rowsBy(query, signal, { ...request, by });
-  const beside = await besideOf(query, signal, window);
+  const beside = await besideOf(query, whole, window);
   const filterText = describeFilter(options);
   const lines = [
     ...coverageLines(signal.counted, series.coverage),

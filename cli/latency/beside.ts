@@ -8,7 +8,8 @@ import { hostStreams } from '../../storage/model/host-streams.js';
 import type { Query, SeriesRequest, Window } from '../../storage/model/query.js';
 import { unlessAbsent } from '../absent.js';
 import { formatPercent } from '../format.js';
-import type { Signal } from './signals.js';
+import type { HistogramAnswer } from './signals.js';
+import { signals } from './signals.js';
 import { formatDelay } from './text.js';
 
 const shownKeys = 3;
@@ -21,11 +22,15 @@ export interface Beside {
   readonly json: Readonly<Record<string, unknown>>;
 }
 
-/** Empty when there is nothing to tell. */
-export async function besideOf(query: Query, signal: Signal, window: Window): Promise<Beside> {
-  if (signal.name !== 'runq') return { lines: [], json: {} };
+/** Of an answer by cause; empty for another. */
+export async function besideOf(
+  query: Query,
+  answer: HistogramAnswer,
+  window: Window,
+): Promise<Beside> {
+  if (answer.fields.at(-1)?.name !== signals.runq.causes) return { lines: [], json: {} };
   const parts = [
-    await causeBeside(query, signal, window),
+    causeBeside(answer),
     await culpritBeside(query, window),
     await throttledBeside(query, window),
     await stealBeside(query, window),
@@ -65,13 +70,10 @@ function differenceLines(counters: Counters): string[] {
 }
 
 /** A wait that a quota made, for a part of it at least, is told apart from one behind others. */
-async function causeBeside(query: Query, { stream }: Signal, window: Window): Promise<Beside> {
-  const request = { window, stepNs: wholeStepNs(window), filter: {}, stream, by: ['cause'] };
-  const answer = await query.series(request);
-  if (answer.kind !== 'histogram') return { lines: [], json: {} };
-  const causes = answer.keys.map(({ key, values }) => {
+function causeBeside({ keys }: HistogramAnswer): Beside {
+  const causes = keys.map(({ key, values }) => {
     const { count, sumNs } = mergeHistograms(values.filter((value) => value !== undefined));
-    return { cause: key[0], count, sumNs };
+    return { cause: key.at(-1), count, sumNs };
   });
   const whole = causes.reduce((sum, { sumNs }) => sum + sumNs, 0);
   const throttled = causes.find(({ cause }) => cause === 'throttled');

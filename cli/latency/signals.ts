@@ -1,6 +1,7 @@
 // The two latencies that can be asked for: their streams, and what their parts are called.
 
 import { OperatingError } from '../../storage/model/errors.js';
+import { mergeHistograms } from '../../storage/model/histogram.js';
 import type { Query, SeriesAnswer, SeriesRequest } from '../../storage/model/query.js';
 import { unlessAbsent } from '../absent.js';
 
@@ -15,6 +16,8 @@ export interface Signal {
     /** The one that `flame --around` looks at. */
     readonly around: string;
   };
+  /** Field whose values are told beside, each with its share. */
+  readonly causes?: string;
   /** What is counted: for the line of losses. */
   readonly counted: string;
 }
@@ -24,6 +27,7 @@ export const signals: Readonly<Record<Signal['name'], Signal>> = {
     name: 'runq',
     stream: 'runq',
     title: 'waiting for a CPU',
+    causes: 'cause',
     counted: 'waits',
   },
   block: {
@@ -60,4 +64,21 @@ export async function askForSignal(
     `the store holds no ${name} latencies of that time`,
     'Widen --from and --to; `flamekeeper status` prints what is stored, `doctor` what can be measured.',
   );
+}
+
+/** The same by its first `count` fields only. */
+export function byFirstFields(answer: HistogramAnswer, count: number): HistogramAnswer {
+  const groups = new Map<string, HistogramAnswer['keys'][number][]>();
+  for (const row of answer.keys) {
+    const group = JSON.stringify(row.key.slice(0, count));
+    groups.set(group, [...(groups.get(group) ?? []), row]);
+  }
+  const keys = Array.from(groups.values(), (rows) => ({
+    key: rows[0]!.key.slice(0, count),
+    values: answer.steps.map((_, step) => {
+      const known = rows.flatMap(({ values }) => values[step] ?? []);
+      return known.length > 1 ? mergeHistograms(known) : known[0];
+    }),
+  }));
+  return { ...answer, fields: answer.fields.slice(0, count), keys };
 }

@@ -8,7 +8,7 @@ import { ValueType } from '@opentelemetry/api';
 import type { HrTime } from '@opentelemetry/api';
 import { metrics } from '@opentelemetry/sdk-node';
 import { firstSlot } from '../../storage/model/histogram.js';
-import type { SlotSpan } from '../../storage/model/histogram.js';
+import type { HistogramSum } from '../../storage/model/histogram.js';
 import type { Metric } from './metric-names.js';
 import { prometheusName } from './metric-names.js';
 import type { MetricPoints } from './point-table.js';
@@ -75,7 +75,7 @@ function metricData(
   if (metric.kind === 'histogram') {
     const of = histogram(metric);
     const dataPoints = points.map(({ attributes, value }) => {
-      return { ...common, attributes, value: of.valueOf(value as SlotSpan) };
+      return { ...common, attributes, value: of.valueOf(value as HistogramSum) };
     });
     return { ...data, dataPointType: of.type, dataPoints } as metrics.MetricData;
   }
@@ -97,7 +97,7 @@ function isWhole({ kind, divisor }: Metric): boolean {
 function exponential({ divisor }: Metric) {
   return {
     type: DataPointType.EXPONENTIAL_HISTOGRAM,
-    valueOf: ({ lowest, counts, sumNs }: SlotSpan) => {
+    valueOf: ({ lowest, counts, sumNs }: HistogramSum) => {
       const zeros = lowest === firstSlot ? 1 : 0;
       const zeroCount = zeros === 1 ? (counts[0] ?? 0) : 0;
       const bucketCounts = Array.from(counts.subarray(zeros));
@@ -123,7 +123,7 @@ function exponential({ divisor }: Metric) {
 function classic({ divisor }: Metric) {
   return {
     type: DataPointType.HISTOGRAM,
-    valueOf: ({ lowest, counts, count, sumNs }: SlotSpan) => {
+    valueOf: ({ lowest, counts, count, sumNs }: HistogramSum) => {
       const buckets = new Array<number>(classicBoundaries.length + 1).fill(0);
       let placed = 0;
       for (const [i, delays] of counts.entries()) {

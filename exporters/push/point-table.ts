@@ -2,7 +2,7 @@
 // are summed; a metric with more points than the limit sums the rest in one more, which says so. Pure.
 
 import { HistogramSum } from '../../storage/model/histogram.js';
-import type { Histogram, SlotSpan } from '../../storage/model/histogram.js';
+import type { Histogram } from '../../storage/model/histogram.js';
 import type { SeriesAnswer } from '../../storage/model/query.js';
 import type { MetricKey } from '../../storage/model/stream.js';
 import type { Metric, MetricNames, Target } from './metric-names.js';
@@ -13,7 +13,7 @@ const overflow: AttributeValues = { 'otel.metric.overflow': true };
 
 export interface Point {
   readonly attributes: AttributeValues;
-  readonly value: number | SlotSpan;
+  readonly value: number | HistogramSum;
 }
 
 export interface MetricPoints {

@@ -101,10 +101,13 @@ export function mergeHistograms(histograms: Iterable<Histogram>): Histogram {
   return sum.histogram();
 }
 
-/** The same with the empty slots between: counts[i] belongs to slot lowest + i. */
+/** The same with the empty slots between: counts[from + i], i < length, belongs to slot lowest + i.
+ *  Many share the counts of one array. */
 export interface SlotSpan {
   readonly lowest: number;
   readonly counts: Float64Array;
+  readonly from: number;
+  readonly length: number;
   readonly count: number;
   readonly sumNs: number;
 }
@@ -113,12 +116,17 @@ export interface SlotSpan {
 export class HistogramSum implements SlotSpan {
   lowest = 0;
   counts = new Float64Array(0);
+  readonly from = 0;
   count = 0;
   sumNs = 0;
 
-  /** Takes the span over, its counts too. */
-  static of({ lowest, counts, count, sumNs }: SlotSpan): HistogramSum {
-    return Object.assign(new HistogramSum(), { lowest, counts, count, sumNs });
+  static of({ lowest, counts, from, length, count, sumNs }: SlotSpan): HistogramSum {
+    const own = counts.slice(from, from + length);
+    return Object.assign(new HistogramSum(), { lowest, counts: own, count, sumNs });
+  }
+
+  get length(): number {
+    return this.counts.length;
   }
 
   get sizeBytes(): number {
@@ -133,14 +141,14 @@ export class HistogramSum implements SlotSpan {
     for (let i = 0; i < slots.length; i++) this.counts[slots[i]! - this.lowest]! += counts[i]!;
   }
 
-  addSpan({ lowest, counts, count, sumNs }: SlotSpan): void {
+  addSpan({ lowest, counts, from, length, count, sumNs }: SlotSpan): void {
     this.count += count;
     this.sumNs += sumNs;
-    if (counts.length === 0) return;
-    this.#reach(lowest, lowest + counts.length - 1);
+    if (length === 0) return;
+    this.#reach(lowest, lowest + length - 1);
     const into = this.counts;
     const offset = lowest - this.lowest;
-    for (let i = 0; i < counts.length; i++) into[offset + i]! += counts[i]!;
+    for (let i = 0; i < length; i++) into[offset + i]! += counts[from + i]!;
   }
 
   histogram(): Histogram {

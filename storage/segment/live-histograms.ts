@@ -11,7 +11,6 @@ import type { Histogram, SlotSpan } from '../model/histogram.js';
 import { firstSlot, HistogramSum, lastSlot, slotLimitsNs } from '../model/histogram.js';
 import type { BucketHeader } from './bucket.js';
 import { decodeHeader, encodeHeader, mergeHeaders } from './bucket.js';
-import type { ByteReader } from './bytes.js';
 import { BrokenBlob, ByteWriter, decoding } from './bytes.js';
 import { decodeEnvelope, encodeEnvelope } from './envelope.js';
 import { capped, decodeKeys, encodeKeys, expectEnds } from './keyed.js';
@@ -73,7 +72,7 @@ export class LiveHistograms {
     const restSums = new ByteWriter(4 * keys.length + 16);
     for (const key of keys) {
       const sum = this.#sums.get(key)!;
-      const estimate = estimateOf(sum.lowest, sum.counts);
+      const estimate = estimateOf(sum);
       spans.unsigned(sum.counts.length);
       if (sum.counts.length > 0) lowest.unsigned(sum.lowest - firstSlot);
       let previous = 0;
@@ -119,45 +118,62 @@ export function decodeHistograms(blob: Uint8Array): HistogramRows | undefined {
 function decodeHistogramStreams(streams: readonly Uint8Array[]): HistogramRows {
   const header = decodeHeader(streams[0]);
   const keys = decodeKeys(streams[1]);
-  const spans = openStream(streams[2]);
+  const spans = readSpans(streams[2], keys.length);
   const lowest = openStream(streams[3]);
   const countReader = openStream(streams[4]);
   const restCounts = openStream(streams[5]);
   const restSums = openStream(streams[6]);
-  const values = keys.map((): SlotSpan => {
-    const span = spans.unsigned();
-    const low = span === 0 ? 0 : firstSlot + lowest.unsigned();
-    if (low + span - 1 > lastSlot) throw new BrokenBlob('no such slot');
-    const counts = readSpan(countReader, span);
-    const estimate = estimateOf(low, counts);
+  const counts = countReader.signedAll(spans.reduce((sum, length) => sum + length, 0));
+  let from = 0;
+  const values = spans.map((length): SlotSpan => {
+    const low = length === 0 ? 0 : firstSlot + lowest.unsigned();
+    if (low + length - 1 > lastSlot) throw new BrokenBlob('no such slot');
+    sumDifferences(counts, from, length);
+    const estimate = estimateOf({ lowest: low, counts, from, length });
     const count = restCounts.signed() + estimate.count;
     const sumNs = restSums.signed() + estimate.sumNs;
     if (!isCount(count) || !isCount(sumNs)) throw new BrokenBlob('no count below 2^53');
-    return { lowest: low, counts, count, sumNs };
+    const span = { lowest: low, counts, from, length, count, sumNs };
+    from += length;
+    return span;
   });
-  expectEnds(spans, lowest, countReader, restCounts, restSums);
+  expectEnds(lowest, countReader, restCounts, restSums);
   return { header, keys, values };
 }
 
-function readSpan(reader: ByteReader, span: number): Float64Array {
-  const counts = new Float64Array(span);
-  let count = 0;
-  for (let i = 0; i < span; i++) {
-    count += reader.signed();
-    if (!isCount(count)) throw new BrokenBlob('no count below 2^53');
-    counts[i] = count;
+function readSpans(bytes: Uint8Array | undefined, rows: number): number[] {
+  const reader = openStream(bytes);
+  const spans: number[] = [];
+  for (let i = 0; i < rows; i++) {
+    const length = reader.unsigned();
+    if (length > lastSlot - firstSlot + 1) throw new BrokenBlob('no such slot');
+    spans.push(length);
   }
-  return counts;
+  expectEnds(reader);
+  return spans;
+}
+
+/** In place. */
+function sumDifferences(values: Float64Array, from: number, length: number): void {
+  let count = 0;
+  for (let i = from; i < from + length; i++) {
+    count += values[i]!;
+    if (count < 0 || count > Number.MAX_SAFE_INTEGER) throw new BrokenBlob('no count below 2^53');
+    values[i] = count;
+  }
 }
 
 /** The same on every machine: sums of whole numbers, or 0 where they reach 2^53. */
-function estimateOf(
-  lowest: number,
-  counts: Float64Array,
-): { readonly count: number; readonly sumNs: number } {
-  let [count, sumNs] = [0, 0];
-  for (let i = 0; i < counts.length; i++) {
-    const inSlot = capped(counts[i]!);
+function estimateOf({
+  lowest,
+  counts,
+  from,
+  length,
+}: Omit<SlotSpan, 'count' | 'sumNs'>): { readonly count: number; readonly sumNs: number } {
+  let count = 0;
+  let sumNs = 0;
+  for (let i = 0; i < length; i++) {
+    const inSlot = capped(counts[from + i]!);
     count += inSlot;
     sumNs += inSlot * middlesNs[lowest + i - firstSlot]!;
   }

@@ -267,8 +267,9 @@ test('streams of a valid blob with bytes changed under a right checksum never th
           rows.seriesRows.reduce((sum, n) => sum + n, 0),
         );
       decodeEvents(changed, exec.fields!);
-      for (const { lowest, counts } of decodeHistograms(changed)?.values ?? []) {
-        assert.ok(lowest >= firstSlot && lowest + counts.length - 1 <= lastSlot);
+      for (const { lowest, counts, from, length } of decodeHistograms(changed)?.values ?? []) {
+        assert.ok(lowest >= firstSlot && lowest + length - 1 <= lastSlot);
+        assert.ok(from >= 0 && from + length <= counts.length);
         assert.ok(counts.every((count) => Number.isSafeInteger(count) && count >= 0));
       }
       for (const kind of ['counter', 'gauge'] as const) {
