@@ -1,125 +1,114 @@
-// What an export costs: CPU of one bucket by protocol and temporality, a scrape, and memory, for a
-// histogram, a counter and a gauge of so many keys. Beside it the yardstick: writing the same bucket.
-//   node dist/bench/export.js [KEYS] [BUCKETS]
+// What an export costs the daemon: CPU of an interval (10 s of data: one bucket), memory, and how long a
+// flush waits for it, by protocol and temporality, against the same without an export. Its back thread
+// gets flushes as from the front, in a process of its own with the daemon's settings: a bucket of so many
+// keys of a histogram, a counter and a gauge each, and a few ms later, while that bucket is being pushed,
+// a flush of one key. The receiver runs here.
+//
+//   bucket   b                     b + 1                  one a second
+//   flush    large . small         large . small
+//   push            b - 1 ...             b ...
+//
+//   node dist/bench/export.js [--keys 1000] [--flushes 60] [--quick]
 
-import { mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { fork } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
-import { faults, load, noon, openStore, runq, second, writeFlush } from '../test/storage/support.js';
+import { settingsEnvironment, settingsFlags } from '../collector/agent/relaunch.js';
+import type { ExportRun } from './export-child.js';
+import { memoryMb } from './observe.js';
+import { atEnd, medianInterval, printFigure, printNote, printTitle, readOptions } from './support.js';
 
-const keys = Number(process.argv[2] ?? 1000);
-const buckets = Number(process.argv[3] ?? 20);
-const firstBucket = Number(noon / (10n * second));
-const dir = mkdtempSync(join(tmpdir(), 'fk-export-'));
-const store = openStore(dir);
+const limitMb = 25;
+const child = fileURLToPath(new URL('./export-child.js', import.meta.url));
+const { keys, flushes } = readOptions({ keys: 1000, flushes: 60 }, { flushes: 20 });
 
-const cpuMs = () => {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-};
-const rssMiB = () => process.memoryUsage.rss() / 2 ** 20;
-
-const writeStartMs = cpuMs();
-for (let i = 0; i < buckets; i++) {
-  const indices = Array.from({ length: keys }, (_, k) => k);
-  writeFlush(store, {
-    startUnixNs: noon + BigInt(i) * 10n * second,
-    lengthNs: 10n * second,
-    metrics: [
-      {
-        stream: runq,
-        rows: indices.map((k) => ({
-          key: [k, `comm${k % 97}`, `/a/${k % 31}`],
-          values: Array.from({ length: 8 }, (_, n) => 1000 * 3 ** ((k + n + i) % 14)),
-        })),
-      },
-      { stream: faults, rows: indices.map((k) => ({ key: [k, 'sda'], values: [k + i] })) },
-      { stream: load, rows: indices.map((k) => ({ key: [`d${k}`], values: [i] })) },
-    ],
+/** Takes all that comes over HTTP and gRPC, and counts the requests. */
+async function startReceivers() {
+  const received = { requests: 0 };
+  const http = createServer((request, response) => {
+    request.resume().on('end', () => {
+      received.requests++;
+      response.end(request.headers['content-type'] === 'application/json' ? '{}' : '');
+    });
   });
-}
-const writeMs = (cpuMs() - writeStartMs) / buckets;
-console.log(`${new Date().toISOString().slice(0, 10)} ${cpus()[0]?.model}, node ${process.version}`);
-console.log(`${keys} keys of each kind, ${buckets} buckets; writing one: ${writeMs.toFixed(1)} ms CPU`);
-
-const before = rssMiB();
-const { Exports } = await import('../exporters/push/exports.js');
-console.log(`RSS before the SDK is loaded ${before.toFixed(0)} MiB, after ${rssMiB().toFixed(0)} MiB`);
-
-const sink = createServer((request, response) => {
-  request.resume().on('end', () => response.end());
-});
-await new Promise<void>((resolve) => sink.listen(0, '127.0.0.1', resolve));
-const grpcSink = new Server({ 'grpc.max_receive_message_length': -1 });
-const identity = (bytes: Buffer) => bytes;
-grpcSink.addService(
-  {
-    export: {
-      path: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: identity,
-      requestDeserialize: identity,
-      responseSerialize: identity,
-      responseDeserialize: identity,
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const grpc = new Server({ 'grpc.max_receive_message_length': -1 });
+  const identity = (bytes: Buffer) => bytes;
+  const method = {
+    path: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: identity,
+    requestDeserialize: identity,
+    responseSerialize: identity,
+    responseDeserialize: identity,
+  };
+  grpc.addService({ export: method }, {
+    export: (_: unknown, answer: (error: null, value: Buffer) => void) => {
+      received.requests++;
+      answer(null, Buffer.alloc(0));
     },
-  },
-  { export: (_: unknown, answer: (error: null, value: Buffer) => void) => answer(null, Buffer.alloc(0)) },
-);
-const grpcPort = await new Promise<number>((resolve, reject) =>
-  grpcSink.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) =>
-    error === null ? resolve(port) : reject(error),
-  ),
-);
+  });
+  const credentials = ServerCredentials.createInsecure();
+  const grpcPort = await new Promise<number>((resolve, reject) =>
+    grpc.bindAsync('127.0.0.1:0', credentials, (error, port) =>
+      error === null ? resolve(port) : reject(error),
+    ),
+  );
+  return { received, httpPort: (http.address() as AddressInfo).port, grpcPort };
+}
 
-let longestReadMs = 0;
-const common = {
-  giveWay: immediate,
-  read: async (window: Parameters<typeof store.metrics>[0], stepNs: bigint) => {
-    const startedMs = performance.now();
-    const { answers } = await store.metrics(window, stepNs, immediate);
-    longestReadMs = Math.max(longestReadMs, performance.now() - startedMs);
-    return answers;
-  },
-  took: () => undefined,
-    state: store.state,
-  env: {},
-  log: (text: string) => console.log(text),
-  version: '0',
-  names: [],
-  withProcesses: true,
-  maxPoints: keys,
-  resource: {},
-};
-for (const protocol of ['http/protobuf', 'http/json', 'grpc'] as const) {
-  for (const temporality of ['cumulative', 'delta'] as const) {
-    store.state.set({ 'otlp.next': firstBucket });
-    const port = protocol === 'grpc' ? grpcPort : (sink.address() as AddressInfo).port;
-    const otlp = {
-      protocol,
-      temporality,
-      endpoint: `http://127.0.0.1:${port}`,
-      catchUpPerSecond: 1000,
-      maxBacklogMs: 86_400_000,
-    };
-    const exports = await Exports.start({ ...common, otlp, prometheus: false });
-    const startMs = cpuMs();
-    exports.complete(firstBucket + buckets - 1);
-    while (exports.figures['push.lagSeconds'] !== 0) await sleep(20);
-    const each = (cpuMs() - startMs) / buckets;
-    await exports.stop(1000);
-    const ratio = (each / writeMs).toFixed(1);
-    console.log(
-      `${protocol} ${temporality}: ${each.toFixed(1)} ms CPU a bucket, receiver and all (${ratio} of writing), RSS ${rssMiB().toFixed(0)} MiB`,
-    );
+/** The back with these variables, until it has had all its flushes. */
+async function run(env: Readonly<Record<string, string>>): Promise<ExportRun & { rssMb: number }> {
+  const dir = mkdtempSync(join(tmpdir(), 'fk-export-'));
+  const process_ = fork(child, [dir, String(keys), String(flushes)], {
+    execArgv: [...settingsFlags],
+    env: { ...process.env, ...settingsEnvironment, ...env },
+  });
+  atEnd(() => process_.kill('SIGKILL'));
+  try {
+    return await new Promise((resolve, reject) => {
+      process_.once('message', (result: ExportRun) => {
+        resolve({ ...result, rssMb: memoryMb(process_.pid!).now });
+        process_.disconnect();
+      });
+      process_.once('exit', (code) => reject(new Error(`the back ended with ${String(code)}`)));
+    });
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
   }
 }
-console.log(`longest read of the store, which a flush may have to wait for: ${longestReadMs.toFixed(1)} ms`);
-sink.close();
-grpcSink.forceShutdown();
-store.close();
-rmSync(dir, { recursive: true });
+
+printTitle('export', { keys, flushes });
+const loads = () => readFileSync('/proc/loadavg', 'utf8').split(' ', 1)[0];
+printNote(`load ${loads()} before`);
+const { received, httpPort, grpcPort } = await startReceivers();
+const without = await run({});
+printFigure('no export: CPU a bucket, storing it included', without.cpuMs / flushes, 'ms');
+printFigure('no export: a small flush waits, longest', Math.max(...without.smallMs), 'ms');
+printNote(`median ${medianInterval(without.smallMs).median.toFixed(1)} ms; RSS ${without.rssMb.toFixed(1)} MB`);
+for (const protocol of ['http/protobuf', 'http/json', 'grpc']) {
+  for (const temporality of ['cumulative', 'delta']) {
+    const before = received.requests;
+    const port = protocol === 'grpc' ? grpcPort : httpPort;
+    const { cpuMs, rssMb, smallMs, stallMs } = await run({
+      FLAMEKEEPER_EXPORT_OTLP_ENDPOINT: `http://127.0.0.1:${port}`,
+      FLAMEKEEPER_EXPORT_OTLP_PROTOCOL: protocol,
+      FLAMEKEEPER_EXPORT_OTLP_TEMPORALITY: temporality,
+    });
+    const requests = received.requests - before;
+    if (requests < flushes - 2) throw new Error(`${protocol}: only ${requests} requests arrived`);
+    const name = `${protocol} ${temporality}`;
+    printFigure(`${name}: CPU a bucket beyond that`, (cpuMs - without.cpuMs) / flushes, 'ms');
+    printFigure(`${name}: RSS beyond that`, rssMb - without.rssMb, 'MB', { atMost: limitMb });
+    printFigure(`${name}: a small flush waits, longest`, Math.max(...smallMs), 'ms');
+    printNote(`median ${medianInterval(smallMs).median.toFixed(1)} ms; longest stall of the loop ${stallMs.toFixed(1)} ms`);
+  }
+}
+printNote(`load ${loads()} after`);
+process.exit();

@@ -23,6 +23,7 @@ const benches = [
   'checklist',
   'around',
   'host-readings',
+  'export',
 ];
 const verdict = /(ok|MISSED)$/;
 

@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 /** Every option of every bench, so that one command line serves all of them; each takes a number. */
 const optionNames = [
   'seconds', 'warmup', 'rounds', 'kills', 'minutes', 'stacks', 'flushes', 'stops', 'samples',
+  'keys',
 ] as const;
 export type BenchOptions = Partial<Record<(typeof optionNames)[number], number>>;
 

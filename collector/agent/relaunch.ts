@@ -5,7 +5,8 @@
 
 import { execve } from '../../ffi/libc.js';
 
-const NODE_FLAGS = [
+/** V8's and node's, and the environment's; for benches of the daemon's parts, too. */
+export const settingsFlags = [
   '--max-semi-space-size=2',
   '--v8-pool-size=1',
   '--max-old-space-size=96',
@@ -13,24 +14,24 @@ const NODE_FLAGS = [
   '--single-threaded-gc',
   '--no-flush-bytecode',
 ];
-const ENVIRONMENT = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '2' };
+export const settingsEnvironment = { MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '2' };
 
 /** Returns only when the settings are in force already, or cannot be had (`problem` says why). */
 export function relaunchWithSettings(): { readonly problem?: string } {
-  const hasFlags = NODE_FLAGS.every((flag) =>
+  const hasFlags = settingsFlags.every((flag) =>
     process.execArgv.some((arg) => arg.split('=')[0] === flag.split('=')[0]),
   );
-  const hasEnvironment = Object.keys(ENVIRONMENT).every((name) => process.env[name] !== undefined);
+  const hasEnvironment = Object.keys(settingsEnvironment).every((name) => process.env[name] !== undefined);
   if (hasFlags && hasEnvironment) return {};
   if (process.env['FLAMEKEEPER_RELAUNCHED'] !== undefined) {
     return { problem: 'node did not take its memory settings' };
   }
-  const missing = NODE_FLAGS.filter(
+  const missing = settingsFlags.filter(
     (flag) => !process.execArgv.some((arg) => arg.split('=')[0] === flag.split('=')[0]),
   );
   const args = [process.execPath, ...process.execArgv, ...missing, ...process.argv.slice(1)];
   const errno = execve(process.execPath, args, {
-    ...ENVIRONMENT,
+    ...settingsEnvironment,
     ...process.env,
     FLAMEKEEPER_RELAUNCHED: '1',
   });
