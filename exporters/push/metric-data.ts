@@ -57,10 +57,8 @@ function metricData(
   histogram: typeof exponential | typeof classic,
 ): metrics.MetricData {
   const isDelta = times.temporality === 'delta';
-  const common = {
-    startTime: hrTime(isDelta ? times.startUnixNs : startUnixNs),
-    endTime: hrTime(times.endUnixNs),
-  };
+  const startTime = hrTime(isDelta ? times.startUnixNs : startUnixNs);
+  const endTime = hrTime(times.endUnixNs);
   const data = {
     descriptor: {
       name,
@@ -75,12 +73,12 @@ function metricData(
   if (metric.kind === 'histogram') {
     const of = histogram(metric);
     const dataPoints = points.map(({ attributes, value }) => {
-      return { ...common, attributes, value: of.valueOf(value as HistogramSum) };
+      return { startTime, endTime, attributes, value: of.valueOf(value as HistogramSum) };
     });
     return { ...data, dataPointType: of.type, dataPoints } as metrics.MetricData;
   }
   const dataPoints = points.map(({ attributes, value }) => {
-    return { ...common, attributes, value: (value as number) / metric.divisor };
+    return { startTime, endTime, attributes, value: (value as number) / metric.divisor };
   });
   return metric.kind === 'gauge'
     ? { ...data, dataPointType: DataPointType.GAUGE, dataPoints }
@@ -100,18 +98,19 @@ function exponential({ divisor }: Metric) {
     valueOf: ({ lowest, counts, sumNs }: HistogramSum) => {
       const zeros = lowest === firstSlot ? 1 : 0;
       const zeroCount = zeros === 1 ? (counts[0] ?? 0) : 0;
-      const bucketCounts = Array.from(counts.subarray(zeros));
-      while (bucketCounts.at(-1) === 0) bucketCounts.pop();
-      const empty = bucketCounts.findIndex((count) => count > 0);
-      const skipped = Math.max(empty, 0);
+      let [first, end] = [zeros, counts.length];
+      while (end > first && counts[end - 1] === 0) end--;
+      while (first < end && counts[first] === 0) first++;
+      let count = 0;
+      for (let i = 0; i < counts.length; i++) count += counts[i]!;
       return {
-        count: counts.reduce((sum, count) => sum + count, 0),
+        count,
         sum: sumNs / divisor,
         scale: 3,
         zeroCount,
         positive: {
-          offset: bucketCounts.length === 0 ? 0 : lowest + zeros + skipped,
-          bucketCounts: bucketCounts.slice(skipped),
+          offset: first === end ? 0 : lowest + first,
+          bucketCounts: Array.from(counts.subarray(first, end)),
         },
         negative: { offset: 0, bucketCounts: [] },
       };
