@@ -61,12 +61,14 @@ export interface ReceivedHistogram {
   readonly bucketCounts: readonly number[];
 }
 
-/** What becomes of a request: `cut` ends the connection before an answer, after it was whole or
- *  before; `hang` never answers. */
+/** What becomes of a request: `partial` is taken but for some points; `cut` ends the connection before
+ *  an answer, after it was whole or before; `hang` never answers, `late` after a while. */
 export type Behaviour =
   | { readonly kind: 'accept' }
   | { readonly kind: 'status'; readonly code: number; readonly retryAfter?: string }
   | { readonly kind: 'cut'; readonly isWhole: boolean }
+  | { readonly kind: 'partial'; readonly rejected: number }
+  | { readonly kind: 'late'; readonly afterMs: number }
   | { readonly kind: 'hang' };
 
 export class OtlpReceiver {
@@ -128,6 +130,8 @@ export class OtlpReceiver {
         const behaviour = this.behaviours.shift() ?? { kind: 'accept' };
         if (behaviour.kind !== 'status') this.#keep(codec.decode(call.request), {});
         if (behaviour.kind === 'accept') answer(null, Buffer.alloc(0));
+        else if (behaviour.kind === 'partial') answer(null, partialSuccess(behaviour.rejected));
+        else if (behaviour.kind === 'late') setTimeout(() => answer(null, Buffer.alloc(0)), behaviour.afterMs);
         else if (behaviour.kind === 'status') answer(grpcError(behaviour));
       },
     });
@@ -155,6 +159,11 @@ export class OtlpReceiver {
       this.#keep(isJson ? JSON.parse(bytes.toString()) : codec.decode(bytes), request.headers);
       if (behaviour.kind === 'cut') request.socket.destroy();
       else if (behaviour.kind === 'accept') response.end(isJson ? '{}' : Buffer.alloc(0));
+      else if (behaviour.kind === 'late') setTimeout(() => response.end(), behaviour.afterMs);
+      else if (behaviour.kind === 'partial') {
+        response.setHeader('content-type', request.headers['content-type']!);
+        response.end(isJson ? partialJson(behaviour.rejected) : partialSuccess(behaviour.rejected));
+      }
     });
   }
 
@@ -252,4 +261,19 @@ function grpcError({ code, retryAfter }: { readonly code: number; readonly retry
     metadata.set('grpc-status-details-bin', Buffer.concat([Buffer.from([8, code]), field(3, any)]));
   }
   return { code, details: 'as told', metadata };
+}
+
+const rejectedWhy = 'some are not wanted';
+
+/** ExportMetricsServiceResponse { partial_success = 1 { rejected_data_points = 1, error_message = 2 } },
+ *  `rejected` below 128. */
+function partialSuccess(rejected: number): Buffer {
+  const message = Buffer.from(rejectedWhy);
+  const partial = Buffer.concat([Buffer.from([1 << 3, rejected, (2 << 3) | 2, message.length]), message]);
+  return Buffer.concat([Buffer.from([(1 << 3) | 2, partial.length]), partial]);
+}
+
+function partialJson(rejected: number): string {
+  // Whole numbers of 64 bits are text in JSON.
+  return JSON.stringify({ partialSuccess: { rejectedDataPoints: String(rejected), errorMessage: rejectedWhy } });
 }
