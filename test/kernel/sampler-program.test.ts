@@ -48,7 +48,7 @@ test('a known program: accounts, shares, stacks, identity', { skip: skipWithoutB
   const { clock } = run;
   assert.equal(clock.seen, clock.captured + clock.idle + BigInt(sum(clock.lost)), 'every tick has a fate');
   assert.equal(weightOf(run.samples, 0), Number(clock.captured_weight), 'drained = counted in the kernel');
-  const told = clock.captured + clock.idle + clock.not_fired + run.pending;
+  const told = clock.captured + clock.idle + clock.not_fired + BigInt(sum(clock.lost)) + run.pending;
   assert.equal(told, run.due, 'every due period has a fate');
 
   const own = run.samples.filter((s) => s.key.incarnation.tgid === tgid && s.key.sample_type === 0 && s.user);
