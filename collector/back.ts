@@ -31,8 +31,9 @@ function send(message: FromBack, transferred: readonly ArrayBuffer[] = []): void
   port.postMessage(message, transferred);
 }
 
-/** Reading kallsyms takes 100 ms: not more often than this. */
+/** Reading kallsyms takes 100 ms: not more often than this, and ever less while it does not help. */
 const KERNEL_RELOAD_MS = 60_000;
+const MAX_KERNEL_RELOAD_MS = 3_600_000;
 /** No receiver that does not answer keeps the daemon from stopping. */
 const EXPORT_STOP_MS = 2_000;
 /** Exports work so long at a time. */
@@ -54,6 +55,7 @@ class Back {
   #flushing: Promise<void> = Promise.resolve();
   #gaveWayMs = 0;
   #kernelReloadedMs = performance.now();
+  #kernelReloadMs = KERNEL_RELOAD_MS;
 
   private constructor(store: Store, log: (text: string) => void) {
     this.#store = store;
@@ -162,10 +164,7 @@ class Back {
     const result = writer.commit();
     // The next bucket has begun: those before it are complete.
     if (result.isDurable) this.#exports?.complete(Number(result.bucketStartUnixNs / BUCKET_NS) - 1);
-    if (named.kernelFramesUnnamed > 0 && startedMs - this.#kernelReloadedMs > KERNEL_RELOAD_MS) {
-      this.#symbolizer.reloadKernel();
-      this.#kernelReloadedMs = startedMs;
-    }
+    this.#followKernel(named.kernelFramesUnnamed > 0, startedMs);
     send({
       kind: 'flushed',
       sequence: message.sequence,
@@ -177,6 +176,15 @@ class Back {
       durations: this.#durations.take(),
       oldestUnixMs: this.#store.oldestUnixMs,
     });
+  }
+
+  /** Kernel code without a name may have been loaded since kallsyms was read, or never get one. */
+  #followKernel(hasUnnamed: boolean, nowMs: number): void {
+    if (!hasUnnamed) this.#kernelReloadMs = KERNEL_RELOAD_MS;
+    if (!hasUnnamed || nowMs - this.#kernelReloadedMs <= this.#kernelReloadMs) return;
+    this.#symbolizer.reloadKernel();
+    this.#kernelReloadedMs = nowMs;
+    this.#kernelReloadMs = Math.min(2 * this.#kernelReloadMs, MAX_KERNEL_RELOAD_MS);
   }
 
   async stop(): Promise<void> {
