@@ -101,33 +101,63 @@ export function histogramColumns(
 ): HistogramColumns {
   const { count, values } = drained;
   const view = viewOf(drained.keys);
-  const groups = groupEntries(drained, labels);
-  const named = withLastImage(naming);
-  const keys = groups.map((entries) => labels.read(view, entries[0]! * labels.sizeBytes, named));
-  const starts = new Uint32Array(groups.length + 1);
+  const rows = labelGroups(groupEntries(drained, labels), labels, view, naming);
+  const starts = new Uint32Array(rows.length + 1);
   const slots = new Int16Array(count * SLOTS);
   const counts = new Float64Array(count * SLOTS);
-  const totals = new Float64Array(groups.length);
-  const sumsNs = new Float64Array(groups.length);
+  const totals = new Float64Array(rows.length);
+  const sumsNs = new Float64Array(rows.length);
   const octaveOf = (entry: number) =>
     view.getUint32(entry * labels.sizeBytes + labels.octaveOffset!, true);
+  const octave = new Float64Array(OCTAVE_NUMBERS);
   let next = 0;
-  groups.forEach((entries, row) => {
-    for (const entry of entries.sort((a, b) => octaveOf(a) - octaveOf(b))) {
-      const first = entry * OCTAVE_NUMBERS;
+  rows.forEach(({ entries }, row) => {
+    entries.sort((a, b) => octaveOf(a) - octaveOf(b));
+    for (let at = 0; at < entries.length; ) {
+      const number = octaveOf(entries[at]!);
+      octave.fill(0);
+      for (; at < entries.length && octaveOf(entries[at]!) === number; at++) {
+        const first = entries[at]! * OCTAVE_NUMBERS;
+        for (let i = 0; i < OCTAVE_NUMBERS; i++) octave[i]! += values[first + i]!;
+      }
       for (let i = 0; i < SLOTS; i++) {
-        const delays = values[first + i]!;
+        const delays = octave[i]!;
         if (delays === 0) continue;
-        slots[next] = octaveOf(entry) * SLOTS + i - SLOT_BIAS;
+        slots[next] = number * SLOTS + i - SLOT_BIAS;
         counts[next++] = delays;
         totals[row]! += delays;
       }
-      sumsNs[row]! += values[first + SLOTS]!;
+      sumsNs[row]! += octave[SLOTS]!;
     }
     starts[row + 1] = next;
   });
+  const keys = rows.map(({ key }) => key);
   const used = { slots: slots.slice(0, next), counts: counts.slice(0, next) };
   return { kind: 'histogram', keys, starts, ...used, totals, sumsNs };
+}
+
+interface LabelledEntries {
+  readonly key: MetricKey;
+  readonly entries: number[];
+}
+
+/** Keys whose labels are the same become one row: short-lived processes of one executable are. */
+function labelGroups(
+  groups: readonly number[][],
+  labels: KeyLabels,
+  view: DataView,
+  naming: KeyNaming,
+): readonly LabelledEntries[] {
+  const rows = new Map<string, LabelledEntries>();
+  const named = withLastImage(naming);
+  for (const entries of groups) {
+    const key = labels.read(view, entries[0]! * labels.sizeBytes, named);
+    const id = key.join('\0');
+    const row = rows.get(id);
+    if (row === undefined) rows.set(id, { key, entries });
+    else row.entries.push(...entries);
+  }
+  return [...rows.values()];
 }
 
 /** The entries of each key: keys are equal when all their words but the octave are. */
