@@ -25,7 +25,9 @@ export function runCommand(): Command {
 Examples:
   flamekeeper run
   flamekeeper run --frequency 99 --cpus 0-3
-  flamekeeper run --config ./flamekeeper.yaml --data /srv/profiles`,
+  flamekeeper run --config ./flamekeeper.yaml --data /srv/profiles
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 flamekeeper run
+  FLAMEKEEPER_HTTP_LISTEN=127.0.0.1:9464 flamekeeper run`,
     );
 }
 

@@ -11,7 +11,7 @@ import type { Exports } from '../exporters/push/exports.js';
 import type { Query, StatusAnswer, Window } from '../storage/model/query.js';
 import { Store } from '../storage/store.js';
 import type { BackOptions, FileQuestion, FlushMessage, FromBack, ToBack } from './messages.js';
-import { otlpSettings } from './agent/export-settings.js';
+import { otlpSettings, otlpVariables } from './agent/export-settings.js';
 import { LoopWatch } from './agent/loop-watch.js';
 import { Durations } from './pipeline/durations.js';
 import { storeMetrics } from './pipeline/store-metrics.js';
@@ -89,6 +89,8 @@ class Back {
     const otlp = otlpSettings(config, process.env);
     const isAsked = config.http.listen !== '';
     if (otlp === undefined && !isAsked) return;
+    // This thread has an environment of its own.
+    if (otlp !== undefined) Object.assign(process.env, otlpVariables(config, process.env));
     const { Exports } = await import('../exporters/push/exports.js');
     const exports = await Exports.start({
       read: (window, stepNs) => this.#readMetrics(window, stepNs),

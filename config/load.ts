@@ -57,6 +57,13 @@ export interface Config {
       readonly endpoint: string;
       readonly protocol: 'http/protobuf' | 'http/json' | 'grpc';
       readonly temporality: 'cumulative' | 'delta';
+      readonly timeoutMs: number;
+      readonly compression: 'none' | 'gzip';
+      /** Files; '' where there is none. */
+      readonly headersFile: string;
+      readonly certificate: string;
+      readonly clientCertificate: string;
+      readonly clientKey: string;
       readonly catchUpPerSecond: number;
       readonly maxBacklogMs: number;
     };
@@ -264,6 +271,12 @@ function configOf(values: OptionValues, lists: ListValues, probes: Knobs): Confi
         endpoint: values['export.otlp.endpoint'],
         protocol: values['export.otlp.protocol'],
         temporality: values['export.otlp.temporality'],
+        timeoutMs: values['export.otlp.timeout'],
+        compression: values['export.otlp.compression'],
+        headersFile: values['export.otlp.headersFile'],
+        certificate: values['export.otlp.certificate'],
+        clientCertificate: values['export.otlp.clientCertificate'],
+        clientKey: values['export.otlp.clientKey'],
         catchUpPerSecond: values['export.otlp.catchUp'],
         maxBacklogMs: values['export.otlp.maxBacklog'],
       },

@@ -49,6 +49,7 @@ const kernelLevels = [
 ] as const;
 const otlpProtocols = ['http/protobuf', 'http/json', 'grpc'] as const;
 const temporalities = ['cumulative', 'delta'] as const;
+const compressions = ['none', 'gzip'] as const;
 const logLevels = ['error', 'warn', 'info', 'debug'] as const;
 
 const filePath = readBy(
@@ -231,6 +232,41 @@ export const textOptions = {
     environment: 'FLAMEKEEPER_EXPORT_OTLP_TEMPORALITY',
     allowed: `one of ${temporalities.join(', ')}`,
     schema: v.picklist(temporalities),
+  },
+  'export.otlp.timeout': {
+    default: '10s',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_TIMEOUT',
+    ...readBy(
+      'a duration from 100ms to 5m',
+      parseDurationMs,
+      (ms) => Number.isInteger(ms) && ms >= 100 && ms <= 300e3,
+    ),
+  },
+  'export.otlp.compression': {
+    default: 'none',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_COMPRESSION',
+    allowed: `one of ${compressions.join(', ')}`,
+    schema: v.picklist(compressions),
+  },
+  'export.otlp.headersFile': {
+    default: '',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_HEADERS_FILE',
+    ...filePath,
+  },
+  'export.otlp.certificate': {
+    default: '',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_CERTIFICATE',
+    ...filePath,
+  },
+  'export.otlp.clientCertificate': {
+    default: '',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_CLIENT_CERTIFICATE',
+    ...filePath,
+  },
+  'export.otlp.clientKey': {
+    default: '',
+    environment: 'FLAMEKEEPER_EXPORT_OTLP_CLIENT_KEY',
+    ...filePath,
   },
   'export.otlp.catchUp': {
     default: '10',

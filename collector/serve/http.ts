@@ -3,19 +3,18 @@
 // time and number; sampling is another thread's work and goes on whatever happens here. (back)
 
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import { isIP } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { OperatingError } from '../../storage/model/errors.js';
+import { readSecretFile } from '../agent/secret-file.js';
 
 const MAX_CONNECTIONS = 64;
 const REQUEST_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;
 const MAX_HEADER_BYTES = 16_384;
-const MAX_SECRET_BYTES = 65_536;
 const MIN_TOKEN_CHARACTERS = 16;
 
 export interface HttpOptions {
@@ -121,7 +120,7 @@ function createHttpServer(
   if (certificate === '' || key === '') {
     throw new OperatingError('bad-config', 'http.certificate and http.key belong together');
   }
-  const read = (option: string, path: string) => readBounded(option, path);
+  const read = (option: string, path: string) => readSecretFile(`http.${option}`, path);
   const tls = { cert: read('certificate', certificate), key: read('key', key) };
   const ca =
     clientCa === ''
@@ -163,19 +162,8 @@ function hashOf(text: string): Buffer {
 }
 
 function readToken(path: string): string {
-  const token = readBounded('tokenFile', path).toString('utf8').trim();
+  const token = readSecretFile('http.tokenFile', path).toString('utf8').trim();
   if (token.length >= MIN_TOKEN_CHARACTERS && !/\s/.test(token)) return token;
   const sentence = `http.tokenFile: ${path} holds no token of ${MIN_TOKEN_CHARACTERS} characters or more`;
   throw new OperatingError('bad-config', sentence);
-}
-
-function readBounded(option: string, path: string): Buffer {
-  try {
-    const status = statSync(path);
-    if (!status.isFile() || status.size > MAX_SECRET_BYTES) throw new Error('it is no small file');
-    return readFileSync(path);
-  } catch (error) {
-    const sentence = `http.${option}: cannot read ${path}: ${(error as Error).message}`;
-    throw new OperatingError('bad-config', sentence);
-  }
 }

@@ -57,13 +57,15 @@ export class Exports {
   readonly #prometheusTotals: DayTotals;
   #head = -1;
   #scrapes = 0;
+  #overflowedValues = 0;
   /** Scrapes one after the other: they share the totals. */
   #scraping: Promise<unknown> = Promise.resolve();
 
   private constructor(options: ExportOptions, resource: resources.Resource) {
     this.#options = options;
     const names = new MetricNames(options.names, options);
-    this.#tables = { names, maxPoints: options.maxPoints };
+    const overflowed = () => void this.#overflowedValues++;
+    this.#tables = { names, maxPoints: options.maxPoints, overflowed };
     this.#prometheusTotals = new DayTotals(options.read, this.#tables, options.giveWay);
     this.#push = options.otlp === undefined ? undefined : this.#openPush(options.otlp, resource);
     if (options.prometheus) {
@@ -109,7 +111,8 @@ export class Exports {
   get figures(): Readonly<Record<string, number | string>> {
     const push = Object.entries(this.#push?.figures ?? {}).map(([k, v]) => [`push.${k}`, v]);
     const scrapes = this.#prometheus === undefined ? {} : { 'prometheus.scrapes': this.#scrapes };
-    return { ...Object.fromEntries(push), ...scrapes };
+    const overflowed = { 'export.overflowedValues': this.#overflowedValues };
+    return { ...overflowed, ...Object.fromEntries(push), ...scrapes };
   }
 
   async stop(deadlineMs: number): Promise<void> {

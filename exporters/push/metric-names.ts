@@ -6,7 +6,7 @@
 // A stream that no rule knows keeps all it has: flamekeeper.STREAM, unit and fields from itself.
 
 import type { MetricKey, MetricKind, StreamInfo } from '../../storage/model/stream.js';
-import type { AttributeValues, MetricRule } from './metric-table.js';
+import type { AttributeValues, MetricRule } from './metric-rule.js';
 import { metricRules } from './metric-table.js';
 
 /** Names of a stream that somebody else gave: a probe's descriptor. */

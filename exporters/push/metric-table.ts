@@ -3,28 +3,8 @@
 // from it. What a rule's `when` leaves out goes on to the next rule of the stream, then to
 // flamekeeper.STREAM.
 
-export type AttributeValues = Readonly<Record<string, string | number | boolean>>;
-
-/** How the values of some keys of a stream leave. Rules of a stream are tried in their order; the
- *  first whose `when` holds is taken, and with `more` those after it as well. */
-export interface MetricRule {
-  readonly stream: string;
-  /** Field -> values of it that the rule is for. */
-  readonly when?: Readonly<Record<string, readonly string[]>>;
-  /** For cgroups that are containers themselves, not what is in or above them. */
-  readonly onlyContainers?: boolean;
-  readonly more?: boolean;
-  readonly name: string;
-  /** UCUM. Of a time always s; by default from the stream's own unit. */
-  readonly unit?: string;
-  /** Field -> attribute, with other words for its values; '' leaves it out. */
-  readonly attributes?: Readonly<Record<string, string>>;
-  readonly words?: Readonly<Record<string, string>>;
-  readonly constant?: AttributeValues;
-  /** Values are subtracted. */
-  readonly isNegative?: boolean;
-  readonly description: string;
-}
+import type { MetricRule } from './metric-rule.js';
+import { selfRules } from './self-rules.js';
 
 const readWrite = { direction: ['read', 'write'] } as const;
 const disk = { direction: 'disk.io.direction' } as const;
@@ -363,76 +343,5 @@ export const metricRules: readonly MetricRule[] = [
     name: 'flamekeeper.perf.shared.time',
     description: 'Enabled and running time of counters that had to share the hardware.',
   },
-  {
-    stream: 'self.samples',
-    name: 'flamekeeper.samples',
-    unit: '{sample}',
-    description: 'Samples expected, captured, idle, not fired and lost, in ticks.',
-  },
-  {
-    stream: 'self.stacks',
-    name: 'flamekeeper.stacks',
-    unit: '{stack}',
-    description: 'Stacks of captured samples by where they end.',
-  },
-  {
-    stream: 'self.frames',
-    name: 'flamekeeper.frames',
-    unit: '{frame}',
-    description: 'Frames of distinct stacks, named or not.',
-  },
-  {
-    stream: 'self.cpu',
-    name: 'flamekeeper.cpu.time',
-    attributes: { thread: 'thread.name' },
-    description: 'CPU time of the daemon.',
-  },
-  {
-    stream: 'self.memory',
-    name: 'flamekeeper.memory.usage',
-    description: 'Memory of the daemon.',
-  },
-  {
-    stream: 'self.maps',
-    name: 'flamekeeper.bpf.map.fill',
-    description: 'Share of a bounded BPF map that was in use.',
-  },
-  {
-    stream: 'self.stall',
-    name: 'flamekeeper.thread.stall',
-    attributes: { thread: 'thread.name' },
-    description: 'Longest time since the last flush in which a thread of the daemon was not to be had.',
-  },
-  { stream: 'self.store', name: 'flamekeeper.store.size', description: 'Size of the store.' },
-  {
-    stream: 'self.store.age',
-    name: 'flamekeeper.store.age',
-    description: 'Time since the oldest segment of the store began.',
-  },
-  {
-    stream: 'self.flush',
-    name: 'flamekeeper.flush.duration',
-    description: 'How long flushes took.',
-  },
-  {
-    stream: 'self.query',
-    name: 'flamekeeper.query.duration',
-    description: 'How long answers to queries took.',
-  },
-  {
-    stream: 'self.export',
-    name: 'flamekeeper.export.duration',
-    description: 'How long exports took.',
-  },
-  {
-    stream: 'self.bpf.runs',
-    name: 'flamekeeper.bpf.program.runs',
-    unit: '{run}',
-    description: 'Runs of BPF programs, while the kernel counts them.',
-  },
-  {
-    stream: 'self.bpf.time',
-    name: 'flamekeeper.bpf.program.time',
-    description: 'Time that BPF programs took, while the kernel measures it.',
-  },
+  ...selfRules,
 ];

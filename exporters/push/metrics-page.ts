@@ -4,7 +4,7 @@ import type { StreamInfo } from '../../storage/model/stream.js';
 import { isMetric } from '../../storage/model/stream.js';
 import type { GivenName } from './metric-names.js';
 import { attributeOf, metricOf, prometheusName } from './metric-names.js';
-import type { MetricRule } from './metric-table.js';
+import type { MetricRule } from './metric-rule.js';
 import { metricRules } from './metric-table.js';
 
 const head = `# Metrics as they go out

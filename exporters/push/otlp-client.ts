@@ -47,11 +47,12 @@ export class OtlpClient {
 
   constructor(options: OtlpClientOptions) {
     this.#isGrpc = options.protocol === 'grpc';
-    this.#exporter = createExporter(options);
     const told = (...parts: unknown[]) => this.#told(parts.map(String), options.log);
     const silent = () => undefined;
     const logger = { error: told, warn: told, info: silent, debug: silent, verbose: silent };
     diag.setLogger(logger, { logLevel: DiagLogLevel.WARN, suppressOverrideMessage: true });
+    // It tells of variables that it cannot use.
+    this.#exporter = createExporter(options);
     subscribe('http.client.request.start', this.#onStart);
     subscribe('http.client.response.finish', this.#onAnswer);
   }

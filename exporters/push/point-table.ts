@@ -6,7 +6,7 @@ import type { Histogram } from '../../storage/model/histogram.js';
 import type { SeriesAnswer } from '../../storage/model/query.js';
 import type { MetricKey } from '../../storage/model/stream.js';
 import type { Metric, MetricNames, Target } from './metric-names.js';
-import type { AttributeValues } from './metric-table.js';
+import type { AttributeValues } from './metric-rule.js';
 
 /** By OpenTelemetry's name for it. */
 const overflow: AttributeValues = { 'otel.metric.overflow': true };
@@ -27,6 +27,8 @@ export interface PointTableOptions {
   readonly names: MetricNames;
   /** Points of one metric. */
   readonly maxPoints: number;
+  /** A value's key found no room of its own. */
+  readonly overflowed: () => void;
 }
 
 /** `place`: its attributes as a key. */
@@ -44,8 +46,6 @@ export class PointTable {
   /** Stream and key -> targets: the same keys come in each bucket. */
   readonly #targets = new Map<string, readonly KnownTarget[]>();
   readonly #starts = new Map<string, bigint>();
-  /** Values of keys that found no room of their own. */
-  overflowed = 0;
 
   constructor(options: PointTableOptions) {
     this.#options = options;
@@ -124,7 +124,7 @@ export class PointTable {
     const known = points.get(ownPlace);
     if (known !== undefined) return known;
     const isFull = points.size >= this.#options.maxPoints;
-    if (isFull) this.overflowed++;
+    if (isFull) this.#options.overflowed();
     const own = isFull ? overflow : attributes;
     const place = isFull ? keyOf(overflow) : ownPlace;
     let point = points.get(place);

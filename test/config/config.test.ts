@@ -80,7 +80,9 @@ limits:
 counters: { events: [cycles, [msr/tsc/, 'cpu/event=1,umask=2/u']], cgroups: [/a.slice/b] }
 context: { seconds: 1m, processes: 7, cgroups: 8, kernelLevel: none }
 export:
-  otlp: { endpoint: 'http://c:4318', protocol: grpc, temporality: delta, catchUp: 5, maxBacklog: 1h }
+  otlp:
+    { endpoint: 'http://c:4318', protocol: grpc, temporality: delta, catchUp: 5, maxBacklog: 1h,
+      timeout: 2s, compression: gzip, headersFile: /h, certificate: /ca, clientCertificate: /cc, clientKey: /ck }
   maxSeries: 50
   processes: true
   resource: ['a.b=c=d']
@@ -120,6 +122,12 @@ probes: { process: { arguments: true }, mine: { bins: 7 } }
         endpoint: 'http://c:4318',
         protocol: 'grpc',
         temporality: 'delta',
+        timeoutMs: 2000,
+        compression: 'gzip',
+        headersFile: '/h',
+        certificate: '/ca',
+        clientCertificate: '/cc',
+        clientKey: '/ck',
         catchUpPerSecond: 5,
         maxBacklogMs: 3600e3,
       },
@@ -131,8 +139,8 @@ probes: { process: { arguments: true }, mine: { bins: 7 } }
     socket: { mode: 0o600, group: 'adm' },
     log: { level: 'debug' },
   });
-  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 23 });
-  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 23 });
+  assert.deepEqual({ ...probes['process']!['arguments'] }, { value: true, line: 25 });
+  assert.deepEqual({ ...probes['mine']!['bins'] }, { value: 7, line: 25 });
 });
 
 test('a flag wins over the environment, that over the file, that over the default', () => {

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { attributeOf, metricOf, prometheusName } from '../../exporters/push/metric-names.js';
-import type { MetricRule } from '../../exporters/push/metric-table.js';
+import type { MetricRule } from '../../exporters/push/metric-rule.js';
 import { metricRules } from '../../exporters/push/metric-table.js';
 import { given, streams } from '../support/metric-streams.js';
 

@@ -5,9 +5,9 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
 import { faults, openStore, runq, writeFlush } from '../storage/support.js';
 import { TestDaemon } from '../support/daemon.js';
@@ -55,7 +55,12 @@ test('a daemon killed while it catches up: every point once, in order, with its 
   store.close();
   const receiver = await OtlpReceiver.start('http/protobuf');
   t.after(() => receiver.close());
+  const headers = join(dir, '..', `${basename(dir)}.headers`);
+  writeFileSync(headers, 'X-Tenant=one two\n');
+  t.after(() => rmSync(headers));
   const environment = {
+    FLAMEKEEPER_EXPORT_OTLP_HEADERS_FILE: headers,
+    FLAMEKEEPER_EXPORT_OTLP_COMPRESSION: 'gzip',
     FLAMEKEEPER_EXPORT_OTLP_ENDPOINT: receiver.url,
     FLAMEKEEPER_EXPORT_OTLP_TEMPORALITY: 'delta',
     FLAMEKEEPER_EXPORT_OTLP_CATCH_UP: '20',
@@ -95,5 +100,8 @@ test('a daemon killed while it catches up: every point once, in order, with its 
   assert.ok(Number(daemon!['push.resends']) >= repeats.length);
   assert.deepEqual([...new Set(requests)].join('\n').split('\n'), expectedTexts(first));
   assert.equal(daemon!['push.refusedPoints'], 0);
+  for (const sent of receiver.headers) {
+    assert.deepEqual([sent['x-tenant'], sent['content-encoding']], ['one two', 'gzip']);
+  }
   assert.equal(daemon!['push.skippedBuckets'], 0);
 });

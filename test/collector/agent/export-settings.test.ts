@@ -1,8 +1,11 @@
 // Whether something is pushed, where to and how: the standard variables go before the options.
 
 import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { otlpSettings } from '../../../collector/agent/export-settings.js';
+import { otlpSettings, otlpVariables } from '../../../collector/agent/export-settings.js';
 import { loadConfig } from '../../../config/load.js';
 
 function settings(env: Record<string, string>, options: Record<string, string> = {}) {
@@ -43,4 +46,46 @@ test('protocol and temporality: of metrics, of all signals, of the options', () 
   assert.throws(() => settings({ OTEL_EXPORTER_OTLP_PROTOCOL: 'thrift' }, endpoint), {
     code: 'bad-config',
   });
+});
+
+test('what only options say becomes variables; what is given as one stays', (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'fk-settings-'));
+  t.after(() => rmSync(dir, { recursive: true }));
+  const path = (name: string) => join(dir, name);
+  writeFileSync(path('headers'), '# who we are\n\nauthorization = Bearer a,b=c%\nX-Tenant=one two \n');
+  for (const name of ['ca', 'own', 'key']) writeFileSync(path(name), name);
+  const variables = (options: Record<string, string>, env: Record<string, string> = {}) => {
+    const prefix = 'FLAMEKEEPER_EXPORT_OTLP_';
+    const own = Object.fromEntries(Object.entries(options).map(([name, text]) => [prefix + name, text]));
+    const loaded = loadConfig({ env: own, flags: {} });
+    assert.ok(loaded.ok, JSON.stringify(loaded));
+    return otlpVariables(loaded.loaded.config, env);
+  };
+  const all = {
+    TIMEOUT: '2s',
+    COMPRESSION: 'gzip',
+    HEADERS_FILE: path('headers'),
+    CERTIFICATE: path('ca'),
+    CLIENT_CERTIFICATE: path('own'),
+    CLIENT_KEY: path('key'),
+  };
+  const prefix = 'OTEL_EXPORTER_OTLP_METRICS_';
+  assert.deepEqual(variables(all), {
+    [`${prefix}TIMEOUT`]: '2000',
+    [`${prefix}COMPRESSION`]: 'gzip',
+    [`${prefix}HEADERS`]: 'authorization=Bearer%20a%2Cb%3Dc%25,X-Tenant=one%20two',
+    [`${prefix}CERTIFICATE`]: path('ca'),
+    [`${prefix}CLIENT_CERTIFICATE`]: path('own'),
+    [`${prefix}CLIENT_KEY`]: path('key'),
+  });
+  const given = { OTEL_EXPORTER_OTLP_TIMEOUT: '5', OTEL_EXPORTER_OTLP_METRICS_HEADERS: 'a=b' };
+  const left = Object.keys(variables(all, given)).map((name) => name.replace(prefix, ''));
+  assert.deepEqual(left, ['COMPRESSION', 'CERTIFICATE', 'CLIENT_CERTIFICATE', 'CLIENT_KEY']);
+  writeFileSync(path('bad'), 'authorization: secret-token\n');
+  const refused = [{ HEADERS_FILE: path('bad') }, { CERTIFICATE: path('none') }, { CLIENT_KEY: path('key') }];
+  for (const options of refused) {
+    assert.throws(() => variables(options), (error: Error & { code?: string }) => {
+      return error.code === 'bad-config' && !error.message.includes('secret-token');
+    });
+  }
 });
