@@ -1,8 +1,9 @@
 // What the daemon itself costs at 99 Hz: CPU a minute by thread, in its first two minutes and after them,
 // with both CPUs busy, on an idle host and in a storm of short processes; memory, also after minutes in
-// which 200 ELF files are sampled by processes that come and go; and whether the storm's samples arrive.
+// which 200 ELF files are sampled by processes that come and go; how long a thread looked for nothing new;
+// and whether the storm's samples arrive.
 //
-//   node dist/bench/daemon.js [--warmup 120] [--seconds 120] [--minutes 10] [--quick]
+//   node dist/bench/daemon.js [start idle busy storm files] [--warmup 120] [--seconds 120] [--minutes 10] [--quick]
 
 import { execFileSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
@@ -13,7 +14,7 @@ import type { Profile } from '../storage/model/profile.js';
 import type { TestDaemon } from '../test/support/daemon.js';
 import { buildKnownProgram, buildProgram } from '../test/support/programs.js';
 import { cpuNsByThread, ended, memoryMb, startDaemon, startProgram } from './observe.js';
-import { medianInterval, printFigure, printNote, printTitle, readOptions } from './support.js';
+import { medianInterval, printFigure, printNote, printTitle, readOptions, readParts } from './support.js';
 
 const hz = 99;
 const stormPerSecond = 300;
@@ -31,11 +32,14 @@ const limits = {
 const intervalMs = 10_000;
 const startsBeforeMs = 300;
 const limitMb = { quiet: 85, files: 105 };
+const limitStallMs = 20;
+const longestRunNs = 86_400_000_000_000n;
 
 const { warmup, seconds, minutes } = readOptions(
   { warmup: 120, seconds: 120, minutes: 10 },
   { warmup: 15, seconds: 30, minutes: 0.5 },
 );
+const parts = readParts(['start', 'idle', 'busy', 'storm', 'files']);
 const spinner = buildKnownProgram('spinner');
 const storm = buildProgram('storm.c', 'storm', ['-O1']);
 const visitor = buildProgram('visit-modules.c', 'visitor', ['-O2', '-fno-omit-frame-pointer']);
@@ -73,9 +77,34 @@ async function measureCpu(load: keyof typeof limits, startLoad: () => void): Pro
   return daemon;
 }
 
+/** Stops the daemon, and tells how long its event loops were busy at a time, as it has measured itself. */
+async function stopAndTellStalls(name: string, daemon: TestDaemon): Promise<void> {
+  await daemon.stop();
+  const query = await daemon.query();
+  const toUnixNs = BigInt(Date.now() + 60_000) * 1_000_000n;
+  const window = { fromUnixNs: toUnixNs - longestRunNs, toUnixNs };
+  const stepNs = BigInt(intervalMs) * 1_000_000n;
+  const { keys } = await query.series({ window, stepNs, filter: {}, stream: 'self.stall' });
+  query.close();
+  const stallsMs = (thread: string) =>
+    (keys.find(({ key }) => key[0] === thread)?.values ?? [])
+      .filter((value): value is number => typeof value === 'number')
+      .map((ns) => ns / 1e6);
+  // The first flush tells of the start, when nothing was sampled yet.
+  const front = stallsMs('front').slice(1);
+  const longest = Math.max(...front);
+  printFigure(`${name}: longest stall of the front, start left out`, longest, 'ms', { atMost: limitStallMs });
+  const back = stallsMs('back').slice(1);
+  printNote(
+    `of ${front.length} flushes: median ${medianInterval(front).median.toFixed(1)} ms, the first minute's ` +
+      `${Math.max(...front.slice(0, 6)).toFixed(1)}, above ${limitStallMs} ms ${front.filter((ms) => ms > limitStallMs).length}; ` +
+      `back ${Math.max(...back).toFixed(1)}, median ${medianInterval(back).median.toFixed(1)}`,
+  );
+}
+
 async function idle(): Promise<void> {
   const daemon = await measureCpu('idle', () => undefined);
-  await daemon.stop();
+  await stopAndTellStalls('idle', daemon);
   daemon.remove();
 }
 
@@ -85,7 +114,7 @@ async function busy(): Promise<void> {
     for (const _ of cpus()) spinners.push(startProgram(spinner, ['1000000']));
   });
   await Promise.all(spinners.map((child) => ended(child, 'SIGKILL')));
-  await daemon.stop();
+  await stopAndTellStalls('busy', daemon);
   daemon.remove();
 }
 
@@ -102,7 +131,7 @@ async function inStorm(): Promise<void> {
     shells.push(shell);
   });
   await Promise.all(shells.map((shell) => ended(shell)));
-  await daemon.stop();
+  await stopAndTellStalls('storm', daemon);
   const { profile, coverage } = await daemon.aggregate();
   const due = childSeconds(printed) * hz;
   const samples = samplesOf(profile, storm);
@@ -141,7 +170,7 @@ async function manyFiles(): Promise<void> {
     rssMb.push(memoryMb(daemon.pid).now);
   }
   const { peak } = memoryMb(daemon.pid);
-  await daemon.stop();
+  await stopAndTellStalls('files', daemon);
   const { profile } = await daemon.aggregate({ comm: ['visitor'] });
   const sampled = new Set(
     profile.functions.map(({ module }) => module.path).filter((path) => files.includes(path)),
@@ -194,9 +223,6 @@ async function firstFlush(): Promise<void> {
 }
 
 printTitle('daemon', { warmup, seconds, minutes });
-await firstFlush();
-await idle();
-await busy();
-await inStorm();
-await manyFiles();
+const run = { start: firstFlush, idle, busy, storm: inStorm, files: manyFiles };
+for (const part of parts) await run[part]();
 process.exit();

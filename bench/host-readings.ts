@@ -84,7 +84,7 @@ for (let flush = 0; flush < flushes; flush++) {
     span: { startUnixNs: nowNs - BigInt(FLUSH_MS) * 1_000_000n, endUnixNs: nowNs },
   };
   const takeUs = cpuUs();
-  const streams = readers.take(context);
+  const streams = [...readers.take(context)].filter((taken) => taken !== undefined);
   takes.push(cpuUs() - takeUs);
   rows = streams.reduce((sum, { columns }) => sum + ('keys' in columns ? columns.keys.length : 0), 0);
   processes = streams.find(({ info }) => info.name === 'process')?.counters['captured'] ?? 0;

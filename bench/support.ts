@@ -32,8 +32,7 @@ export function readOptions<T extends BenchOptions>(
   quick: Partial<T>,
   args = process.argv.slice(2),
 ): T {
-  const options = Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }]));
-  const { values } = parseArgs({ args, options: { ...options, quick: { type: 'boolean' } } });
+  const { values } = parse(args);
   const given = Object.entries(values).flatMap(([name, text]) => {
     if (name === 'quick' || !(name in defaults)) return [];
     const value = Number(text);
@@ -41,6 +40,23 @@ export function readOptions<T extends BenchOptions>(
     return [[name, value]];
   });
   return { ...defaults, ...(values['quick'] === true ? quick : {}), ...Object.fromEntries(given) } as T;
+}
+
+/** The parts of a bench that the command line names: all if it names none. **Errors**: an unknown one. */
+export function readParts<T extends string>(all: readonly T[], args = process.argv.slice(2)): readonly T[] {
+  const { positionals } = parse(args);
+  const unknown = positionals.filter((name) => !all.some((part) => part === name));
+  if (unknown.length > 0) throw new Error(`there is no part ${unknown.join(', ')}; there are ${all.join(', ')}`);
+  return positionals.length === 0 ? all : all.filter((part) => positionals.includes(part));
+}
+
+function parse(args: readonly string[]) {
+  const options = Object.fromEntries(optionNames.map((name) => [name, { type: 'string' as const }]));
+  return parseArgs({
+    args: [...args],
+    options: { ...options, quick: { type: 'boolean' } },
+    allowPositionals: true,
+  });
 }
 
 /** Date, machine, kernel: a figure without them is none. */

@@ -36,6 +36,7 @@ import type {
   TableBuilt,
 } from './messages.js';
 import { UnwindFiles } from './host/unwind-files.js';
+import { Pace } from './pace.js';
 import { normalizeSamples } from './pipeline/samples.js';
 import type { LoadedProbe } from '../bpf/loaded-probe.js';
 
@@ -224,7 +225,9 @@ export class Front {
     this.#processes.setBootOffset(offsets.bootMinusMonotonicNs);
     this.#naming.setSpan(this.#lastFlipKtimeNs, flipKtimeNs);
 
+    const pace = new Pace();
     const drained = this.#sources.map((source, index) => source.drain(flips[index]!));
+    await pace.rest();
     this.#readRings();
     for (const files of this.#unwind) files.read();
     this.#processes.read(process.hrtime.bigint() - 1_000_000n);
@@ -233,6 +236,7 @@ export class Front {
     const samples: SampleRows[] = [];
     const seen = new Map<number, SeenModule>();
     for (const source of drained) {
+      await pace.rest();
       const streamOfType = Uint8Array.from(
         this.#plan.triggers.keys(),
         (index) => streams.length + index,
@@ -250,8 +254,11 @@ export class Front {
       for (const [id, module] of normalized.modules) seen.set(id, module);
       samples.push(normalized.rows);
     }
+    await pace.rest();
     const events = this.#takeEvents(streams, flipKtimeNs);
-    const metrics = this.#metrics.take(streams, { naming: this.#naming, samples, span, isLast });
+    await pace.rest();
+    const context = { naming: this.#naming, samples, span, isLast };
+    const metrics = await this.#metrics.take(streams, context, pace);
     for (const files of this.#unwind) files.sweep();
     const { opened, forgotten } = await this.#opener.open([...seen.values()]);
 

@@ -74,17 +74,22 @@ export class HostReaders implements MetricSource {
     this.#covered = stand.map(withoutRows);
   }
 
-  take(context: TakeContext): readonly TakenStream[] {
+  *take(context: TakeContext): Generator<TakenStream | undefined> {
     const { span, isLast } = context;
     this.#samples.push(...context.samples);
     const endsBucket = span.endUnixNs / BUCKET_NS > span.startUnixNs / BUCKET_NS;
-    if (!endsBucket && !isLast) return this.#covered;
+    if (!endsBucket && !isLast) {
+      yield* this.#covered;
+      return;
+    }
     const samples = this.#samples;
     this.#samples = [];
     this.#readFiles();
     this.#readings.tell('tasks', context.naming.processCount, 'processes');
+    yield undefined;
     this.#groupReadings.begin();
     this.#groups.read(samples, this.#groupReadings.tell);
+    yield undefined;
     this.#counters.follow(onlineCpus());
     const metrics = [
       ...streamsOf(this.#readings.take()),
@@ -92,11 +97,9 @@ export class HostReaders implements MetricSource {
       ...perfStreams(this.#counters.read()),
     ];
     this.#covered = metrics.map(withoutRows);
-    return [
-      ...metrics,
-      this.#processes.take({ ...context, samples }),
-      ...(this.#kernelLog === undefined ? [] : [this.#kernelLog.take(context)]),
-    ];
+    yield* metrics;
+    yield this.#processes.take({ ...context, samples });
+    if (this.#kernelLog !== undefined) yield this.#kernelLog.take(context);
   }
 
   close(): void {

@@ -10,6 +10,7 @@ import type { StreamInfo } from '../../storage/model/stream.js';
 import { streamKey } from '../../storage/model/stream.js';
 import type { EventColumns, FlushSpan } from '../../storage/model/writer.js';
 import type { HostNaming } from '../agent/host-naming.js';
+import type { Pace } from '../pace.js';
 import type { DrainedFlush, MetricColumns, MetricRows, SampleRows } from '../messages.js';
 
 /** What a source may lean on as it makes its rows. */
@@ -34,8 +35,9 @@ export interface TakenStream {
 export interface MetricSource {
   /** Begins the next generation of what the kernel counts; `take` comes 3 ms later. */
   flip?(): void;
-  /** What was counted since the last `take`. Must not block. */
-  take(context: TakeContext): readonly TakenStream[];
+  /** What was counted since the last `take`. Must not block, and is to take no more than some
+   *  milliseconds from one to the next; undefined: it may rest here. */
+  take(context: TakeContext): Iterable<TakenStream | undefined>;
   close(): void;
 }
 
@@ -54,19 +56,27 @@ export class MetricSources {
     for (const source of this.#sources) source.flip?.();
   }
 
-  /** Appends the sources' streams to `streams`. */
-  take(
+  /** Appends the sources' streams to `streams`, with rests between them. Must not be called again
+   *  before it resolved. */
+  async take(
     streams: DrainedFlush['streams'][number][],
     rest: Omit<TakeContext, 'streams'>,
-  ): { readonly rows: MetricRows[]; readonly events: DrainedFlush['events'] } {
+    pace: Pace,
+  ): Promise<{ readonly rows: MetricRows[]; readonly events: DrainedFlush['events'] }> {
     const context = { ...rest, streams: [...streams] };
     const rows: MetricRows[] = [];
     const events: DrainedFlush['events'][number][] = [];
-    for (const { info, counters, columns } of this.#sources.flatMap((s) => s.take(context))) {
-      streams.push({ info, counters: this.#withGivenUp(info, counters) });
-      const stream = streams.length - 1;
-      if ('keys' in columns) rows.push({ stream, columns });
-      else events.push({ stream, columns });
+    for (const source of this.#sources) {
+      for (const taken of source.take(context)) {
+        await pace.rest();
+        if (taken === undefined) continue;
+        const { info, counters, columns } = taken;
+        streams.push({ info, counters: this.#withGivenUp(info, counters) });
+        const stream = streams.length - 1;
+        if ('keys' in columns) rows.push({ stream, columns });
+        else events.push({ stream, columns });
+      }
+      await pace.rest();
     }
     return { rows, events };
   }

@@ -75,16 +75,16 @@ export class ProbeMetrics implements MetricSource {
     this.#checks.read();
   }
 
-  take({ naming }: { readonly naming: KeyNaming }): readonly TakenStream[] {
+  *take({ naming }: { readonly naming: KeyNaming }): Generator<TakenStream | undefined> {
     const drained = this.#maps.drain(this.#retired);
-    const taken = this.#streams.map((stream, i) => takeStream(stream, drained[i]!, naming));
-    const { stats, columns, info } = taken[0]!;
-    const checks = this.#checks.compare({ stats, ...checkedRows(info, columns) });
-    return taken.map(({ info, stats, columns }, i) => {
+    yield undefined;
+    for (const [i, stream] of this.#streams.entries()) {
+      const { info, stats, columns } = takeStream(stream, drained[i]!, naming);
       const own = headerCounters(stats);
-      const beside = i === 0 ? { ...this.#takeMisses(), ...checks } : {};
-      return { info, counters: { ...own, ...beside }, columns };
-    });
+      const checked = i === 0 ? { stats, ...checkedRows(info, columns) } : undefined;
+      const beside = checked && { ...this.#takeMisses(), ...this.#checks.compare(checked) };
+      yield { info, counters: { ...own, ...beside }, columns };
+    }
   }
 
   /** An interrupt's event inside the program that takes such events is not seen. */

@@ -4,14 +4,13 @@
 // hierarchies. A path outlives its group: ids are not used again.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
+import { Pace } from '../pace.js';
 import { parseCgroupMounts, parseHierarchyIds } from './cgroup-parse.js';
 import type { CgroupMount, HierarchyIds } from './cgroup-parse.js';
 
 const RANK_SHIFT = 56n;
 const MAX_PATHS = 32_768;
 const MAX_SCANNED = 65_536;
-const SCAN_SLICE_MS = 4;
 const MIN_SCAN_INTERVAL_NS = 30_000_000_000n;
 
 export interface CgroupHierarchies {
@@ -85,12 +84,9 @@ export class CgroupPaths {
 
   async #scan({ rank, mountPoint, root }: CgroupMount): Promise<void> {
     const waiting = [''];
-    let sliceEnd = performance.now() + SCAN_SLICE_MS;
+    const pace = new Pace();
     for (let i = 0; i < waiting.length; i++) {
-      if (performance.now() >= sliceEnd) {
-        await setImmediate();
-        sliceEnd = performance.now() + SCAN_SLICE_MS;
-      }
+      await pace.rest();
       const below = waiting[i]!;
       const path = root + below;
       const inode = inodeOf(mountPoint + below);

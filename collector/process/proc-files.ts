@@ -3,13 +3,12 @@
 // milliseconds of work each time.
 
 import { closeSync, openSync, readdirSync, readlinkSync, readSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
+import { Pace } from '../pace.js';
 import { parseMaps, parseStat, taskComm } from './proc-parse.js';
 import type { ProcMapping, ProcStat } from './proc-parse.js';
 import type { ProcSnapshot } from './snapshot-merge.js';
 import type { ProcessTable, Resync } from './table.js';
 
-const SLICE_MS = 4;
 const TICK_NS = 10_000_000;
 /** 65,530 mappings, the kernel's default maximum, with paths of usual length. */
 const MAX_MAPS_BYTES = 8 << 20;
@@ -32,13 +31,10 @@ export async function readProcesses(
   const tgids = isAll ? numericNames('/proc') : which;
   if (isAll) table.beginSnapshot(beginNs);
   let count = 0;
-  let sliceEnd = performance.now() + SLICE_MS;
+  const pace = new Pace();
   for (const tgid of tgids) {
-    if (performance.now() >= sliceEnd) {
-      await setImmediate();
-      if (options.signal?.aborted === true) return count;
-      sliceEnd = performance.now() + SLICE_MS;
-    }
+    await pace.rest();
+    if (options.signal?.aborted === true) return count;
     const beforeNs = now();
     const snapshot = readProcess(tgid, now);
     if (snapshot === undefined) {

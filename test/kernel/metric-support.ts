@@ -72,7 +72,9 @@ export async function measure(
       await sleep(FLIP_PAUSE_MS + 1);
       measured.push(
         new Map(
-          metrics.take({ naming: plainNaming }).map(({ info, counters, columns }) => {
+          [...metrics.take({ naming: plainNaming })].flatMap((taken) => {
+            if (taken === undefined) return [];
+            const { info, counters, columns } = taken;
             if (!('keys' in columns)) throw new Error('metrics have keys');
             const rows = columns.keys.map((key, row): MeasuredRow => {
               const labels = Object.fromEntries(info.fields!.map(({ name }, i) => [name, key[i]!]));
@@ -84,7 +86,7 @@ export async function measure(
               for (let i = from; i < to; i++) slots.set(columns.slots[i]!, columns.counts[i]!);
               return { labels, slots, count: columns.totals[row]!, sumNs: columns.sumsNs[row]! };
             });
-            return [info.name, { counters, rows }];
+            return [[info.name, { counters, rows }] as const];
           }),
         ),
       );

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { HostNaming } from '../../../collector/agent/host-naming.js';
 import type { MetricSource, TakenStream } from '../../../collector/host/metric-sources.js';
+import { Pace } from '../../../collector/pace.js';
 import { MetricSources } from '../../../collector/host/metric-sources.js';
 import type { DrainedFlush, FlushMessage, HistogramColumns } from '../../../collector/messages.js';
 import { storeMetrics } from '../../../collector/pipeline/store-metrics.js';
@@ -71,10 +72,11 @@ const gauges: TakenStream = {
   columns: { kind: 'gauge', keys: [['sda'], ['sda']], values: Float64Array.of(9, 2 / 3), decimals: 2 },
 };
 
-function takeInto(sources: MetricSources): DrainedFlush {
+async function takeInto(sources: MetricSources): Promise<DrainedFlush> {
   const streams: DrainedFlush['streams'][number][] = [];
   const naming = {} as HostNaming;
-  const { rows, events } = sources.take(streams, { naming, samples: [], isLast: false, span });
+  const context = { naming, samples: [], isLast: false, span };
+  const { rows, events } = await sources.take(streams, context, new Pace());
   return { streams, metrics: rows, events, span } as unknown as DrainedFlush;
 }
 
@@ -101,7 +103,7 @@ test('what sources take arrives in the store', async (t) => {
   const [first, second] = [new FixedSource(taken), new FixedSource([gauges])];
   for (const source of [first, second]) sources.add(source);
   sources.flip();
-  const message = takeInto(sources);
+  const message = await takeInto(sources);
   assert.deepEqual(message.streams.map(({ info }) => info.name), ['runq', 'exec', 'faults', 'load']);
   assert.deepEqual(message.metrics.map(({ stream }) => stream), [0, 2, 3]);
   assert.deepEqual(message.events.map(({ stream }) => stream), [1]);
@@ -121,13 +123,16 @@ test('what sources take arrives in the store', async (t) => {
   assert.deepEqual(second.asked, ['flip', 'take', 'close']);
 });
 
-test('what was given up is told once, with the stream it was of', () => {
+test('what was given up is told once, with the stream it was of', async () => {
   const sources = new MetricSources();
   sources.add(new FixedSource([...taken, gauges]));
-  sources.giveUp(takeInto(sources));
-  sources.giveUp(takeInto(sources));
-  const counters = () => takeInto(sources).streams.map((stream) => stream.counters['lost.store_too_slow']);
+  sources.giveUp(await takeInto(sources));
+  sources.giveUp(await takeInto(sources));
+  const counters = async () => {
+    const { streams } = await takeInto(sources);
+    return streams.map((stream) => stream.counters['lost.store_too_slow']);
+  };
   // The second message would have told what the first lost: both are lost with it.
-  assert.deepEqual(counters(), [14, undefined, 4, 4]);
-  assert.deepEqual(counters(), [undefined, undefined, undefined, undefined]);
+  assert.deepEqual(await counters(), [14, undefined, 4, 4]);
+  assert.deepEqual(await counters(), [undefined, undefined, undefined, undefined]);
 });
