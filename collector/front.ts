@@ -236,15 +236,14 @@ export class Front {
     const samples: SampleRows[] = [];
     const seen = new Map<number, SeenModule>();
     for (const source of drained) {
-      await pace.rest();
       const streamOfType = Uint8Array.from(
         this.#plan.triggers.keys(),
         (index) => streams.length + index,
       );
-      const normalized = normalizeSamples(source.drained, this.#naming, {
-        streamOfType,
-        maxSeries: MAX_SERIES,
-      });
+      const options = { streamOfType, maxSeries: MAX_SERIES };
+      const normalized = await pace.through(
+        normalizeSamples(source.drained, this.#naming, options),
+      );
       source.streams.forEach((stream, type) => {
         streams.push({
           info: stream.info,
@@ -254,9 +253,7 @@ export class Front {
       for (const [id, module] of normalized.modules) seen.set(id, module);
       samples.push(normalized.rows);
     }
-    await pace.rest();
-    const events = this.#takeEvents(streams, flipKtimeNs);
-    await pace.rest();
+    const events = await this.#takeEvents(streams, flipKtimeNs, pace);
     const context = { naming: this.#naming, samples, span, isLast };
     const metrics = await this.#metrics.take(streams, context, pace);
     for (const files of this.#unwind) files.sweep();
@@ -323,17 +320,21 @@ export class Front {
     for (const ring of this.#rings) ring.read();
   }
 
-  #takeEvents(
+  async #takeEvents(
     streams: FlushMessage['streams'][number][],
     untilKtimeNs: bigint,
-  ): FlushMessage['events'] {
+    pace: Pace,
+  ): Promise<FlushMessage['events']> {
     const times = { originKtimeNs: this.#lastFlipKtimeNs, untilKtimeNs };
-    return this.#rings.flatMap((ring) =>
-      ring.take(this.#naming, times).map(({ info, counters, columns }) => {
+    const events: FlushMessage['events'][number][] = [];
+    for (const ring of this.#rings) {
+      for (const { info, counters, columns } of ring.take(this.#naming, times)) {
         streams.push({ info, counters });
-        return { stream: streams.length - 1, columns };
-      }),
-    );
+        events.push({ stream: streams.length - 1, columns });
+        await pace.rest();
+      }
+    }
+    return events;
   }
 
   /** What was counted as captured but did not arrive, or was given up, is lost and says so. */

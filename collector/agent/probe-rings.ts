@@ -90,21 +90,21 @@ export class ProbeRing {
 
   /** What happened until `untilKtimeNs` and was not taken yet, by stream. What was
    *  dropped is told with the first. */
-  take(
+  *take(
     naming: EventNaming,
     times: { readonly originKtimeNs: bigint; readonly untilKtimeNs: bigint },
-  ): TakenEvents[] {
+  ): Generator<TakenEvents> {
     const drops = this.#newDrops();
     const malformed = this.#malformed;
     this.#malformed = 0;
-    return this.#streams.map((collector, index) => {
+    for (const [index, collector] of this.#streams.entries()) {
       const { columns, overLimit } = collector.take(naming, times);
       const counters: Record<string, number> = { captured: columns.timesNs.length };
       if (overLimit > 0) counters['lost.over_limit'] = overLimit;
       if (index === 0 && drops > 0) counters['lost.ring_full'] = drops;
       if (index === 0 && malformed > 0) counters['lost.malformed'] = malformed;
-      return { info: collector.stream, counters, columns };
-    });
+      yield { info: collector.stream, counters, columns };
+    }
   }
 
   takeFills(): readonly MapFill[] {

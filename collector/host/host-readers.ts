@@ -79,7 +79,7 @@ export class HostReaders implements MetricSource {
     this.#samples.push(...context.samples);
     const endsBucket = span.endUnixNs / BUCKET_NS > span.startUnixNs / BUCKET_NS;
     if (!endsBucket && !isLast) {
-      yield* this.#covered;
+      for (const covered of this.#covered) yield covered;
       return;
     }
     const samples = this.#samples;

@@ -79,7 +79,7 @@ export class ProbeMetrics implements MetricSource {
     const drained = this.#maps.drain(this.#retired);
     yield undefined;
     for (const [i, stream] of this.#streams.entries()) {
-      const { info, stats, columns } = takeStream(stream, drained[i]!, naming);
+      const { info, stats, columns } = yield* takeStream(stream, drained[i]!, naming);
       const own = headerCounters(stats);
       const checked = i === 0 ? { stats, ...checkedRows(info, columns) } : undefined;
       const beside = checked && { ...this.#takeMisses(), ...this.#checks.compare(checked) };
@@ -104,14 +104,14 @@ export class ProbeMetrics implements MetricSource {
   }
 }
 
-function takeStream(
+function* takeStream(
   { output, info, labels, statNames }: Stream,
   drained: DrainedKeys,
   naming: KeyNaming,
 ) {
   const stats = Object.fromEntries(statNames.map((name, i) => [name, drained.stats[i]!]));
   const read = output.kind === 'histogram' ? histogramColumns : counterColumns;
-  return { info, stats, columns: read(drained, labels, naming) };
+  return { info, stats, columns: yield* read(drained, labels, naming) };
 }
 
 /** The key's or the value's struct of a map, or of the maps of an array of maps. */

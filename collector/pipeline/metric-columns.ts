@@ -10,9 +10,12 @@ import { assert } from '../../storage/model/errors.js';
 import type { FieldInfo, MetricKey } from '../../storage/model/stream.js';
 import { overflowKey } from '../../storage/model/stream.js';
 import type { HistogramColumns, PointColumns } from '../messages.js';
+import type { Pieces } from '../pace.js';
 import { memberAt, numberReader, readU64 } from './record-fields.js';
 import type { Naming } from './samples.js';
 
+/** Rows between two rests. */
+const PIECE_ROWS = 128;
 /** Entries beyond the largest that are looked at one by one. */
 const MAX_FOLDED = 1024;
 const SLOTS: number = wire.FkSlot.FK_OCTAVE_SLOTS;
@@ -57,11 +60,11 @@ export class KeyLabels {
   }
 }
 
-export function counterColumns(
+export function* counterColumns(
   { keys: bytes, values }: DrainedKeys,
   labels: KeyLabels,
   naming: KeyNaming,
-): PointColumns {
+): Pieces<PointColumns> {
   const { top = values.length, foldFirst = [] } = labels.limits;
   const view = viewOf(bytes);
   const order = [...values.keys()].sort((a, b) => values[b]! - values[a]!);
@@ -80,6 +83,7 @@ export function counterColumns(
   };
   const named = withLastImage(naming);
   for (const [rank, entry] of labelled.entries()) {
+    if (rank % PIECE_ROWS === 0) yield undefined;
     const key = labels.read(view, entry * labels.sizeBytes, named);
     const folded = key.map((part, i) => (folds[i] ? other[i]! : part));
     const isFolded = foldFirst.length > 0;
@@ -94,14 +98,15 @@ export function counterColumns(
   };
 }
 
-export function histogramColumns(
+export function* histogramColumns(
   drained: DrainedKeys,
   labels: KeyLabels,
   naming: KeyNaming,
-): HistogramColumns {
+): Pieces<HistogramColumns> {
   const { count, values } = drained;
   const view = viewOf(drained.keys);
-  const rows = labelGroups(groupEntries(drained, labels), labels, view, naming);
+  const groups = yield* groupEntries(drained, labels);
+  const rows = yield* labelGroups(groups, labels, view, naming);
   const starts = new Uint32Array(rows.length + 1);
   const slots = new Int16Array(count * SLOTS);
   const counts = new Float64Array(count * SLOTS);
@@ -111,7 +116,8 @@ export function histogramColumns(
     view.getUint32(entry * labels.sizeBytes + labels.octaveOffset!, true);
   const octave = new Float64Array(OCTAVE_NUMBERS);
   let next = 0;
-  rows.forEach(({ entries }, row) => {
+  for (const [row, { entries }] of rows.entries()) {
+    if (row % PIECE_ROWS === 0) yield undefined;
     entries.sort((a, b) => octaveOf(a) - octaveOf(b));
     for (let at = 0; at < entries.length; ) {
       const number = octaveOf(entries[at]!);
@@ -130,7 +136,7 @@ export function histogramColumns(
       sumsNs[row]! += octave[SLOTS]!;
     }
     starts[row + 1] = next;
-  });
+  }
   const keys = rows.map(({ key }) => key);
   const used = { slots: slots.slice(0, next), counts: counts.slice(0, next) };
   return { kind: 'histogram', keys, starts, ...used, totals, sumsNs };
@@ -142,15 +148,16 @@ interface LabelledEntries {
 }
 
 /** Keys whose labels are the same become one row: short-lived processes of one executable are. */
-function labelGroups(
+function* labelGroups(
   groups: readonly number[][],
   labels: KeyLabels,
   view: DataView,
   naming: KeyNaming,
-): readonly LabelledEntries[] {
+): Pieces<readonly LabelledEntries[]> {
   const rows = new Map<string, LabelledEntries>();
   const named = withLastImage(naming);
-  for (const entries of groups) {
+  for (const [i, entries] of groups.entries()) {
+    if (i % PIECE_ROWS === 0) yield undefined;
     const key = labels.read(view, entries[0]! * labels.sizeBytes, named);
     const id = key.join('\0');
     const row = rows.get(id);
@@ -161,16 +168,17 @@ function labelGroups(
 }
 
 /** The entries of each key: keys are equal when all their words but the octave are. */
-function groupEntries(
+function* groupEntries(
   { count, keys }: DrainedKeys,
   { sizeBytes, octaveOffset }: KeyLabels,
-): number[][] {
+): Pieces<number[][]> {
   const stride = sizeBytes / 4;
   const octaveWord = octaveOffset! / 4;
   const words = new Uint32Array(keys.buffer, keys.byteOffset, count * stride);
   const groups: number[][] = [];
   const byHash = new Map<number, number[][]>();
   for (let entry = 0; entry < count; entry++) {
+    if (entry % (4 * PIECE_ROWS) === 0) yield undefined;
     let hash = 0;
     for (let i = 0; i < stride; i++) {
       if (i === octaveWord) continue;

@@ -11,6 +11,7 @@ import { seriesKey } from '../../storage/model/series.js';
 import * as wire from '../../bpf/generated/wire.js';
 import type { SampleRows } from '../messages.js';
 import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../messages.js';
+import type { Pieces } from '../pace.js';
 import { HashIndex } from './hash-index.js';
 import { StackTableBuilder } from './stack-table.js';
 
@@ -69,15 +70,17 @@ const KEY_WORDS = wire.FK_SAMPLE_KEY_SIZE / 4;
 const STACK_BYTES = wire.FK_STACK_SIZE;
 const TWO32 = 2 ** 32;
 const FIRST_PLACE: number = wire.FkStackId.FK_STACK_FIRST;
+/** Rows between two rests; most bring a stack of their own. */
+const PIECE_ROWS = 64;
 /** More than a stack map can hold. */
 const MAX_PLACES = 2 ** 24;
 
 /** `streamOfType[t]` is the message's stream index of sample type t. */
-export function normalizeSamples(
+export function* normalizeSamples(
   drained: DrainedStacks,
   naming: Naming,
   options: { streamOfType: Uint8Array; maxSeries: number },
-): NormalizedSamples {
+): Pieces<NormalizedSamples> {
   const run = new Normalizer(drained, naming, options.maxSeries);
   const { count } = drained;
   const words = new Uint32Array(drained.keys.buffer, drained.keys.byteOffset, count * KEY_WORDS);
@@ -88,6 +91,7 @@ export function normalizeSamples(
   const rowWeight = new Float64Array(count);
   const weightByType = new Float64Array(options.streamOfType.length);
   for (let i = 0; i < count; i++) {
+    if (i % PIECE_ROWS === 0) yield undefined;
     const at = i * KEY_WORDS;
     const startBootNs = words[at + 1]! * TWO32 + words[at]!;
     const sampled = run.image(words[at + 2]!, startBootNs, words[at + 3]!);

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import type { MetricOutput } from '../../../bpf/descriptor.js';
 import type { DrainedKeys } from '../../../bpf/keyed-maps.js';
+import { atOnce } from '../../../collector/pace.js';
 import type { KeyNaming } from '../../../collector/pipeline/metric-columns.js';
 import { counterColumns, histogramColumns, KeyLabels } from '../../../collector/pipeline/metric-columns.js';
 import type { BtfStruct } from '../../../elf/btf.js';
@@ -77,7 +78,7 @@ test('each count is in its slot, under its key', () => {
           if (count > 0) expected.set(slot, (expected.get(slot) ?? 0) + count);
         });
       }
-      const columns = histogramColumns(drainedOf(all), labels, naming);
+      const columns = atOnce(histogramColumns(drainedOf(all), labels, naming));
       const got = new Map<string, number>();
       columns.keys.forEach((parts, row) => {
         const key = parts.join(' ');
@@ -108,7 +109,7 @@ test('of a counter the largest stay, then some fields are folded, then all: the 
     values: Float64Array.from(rows, ([, , value]) => value),
     stats: new Float64Array(),
   };
-  const columns = counterColumns(drained, labels, naming);
+  const columns = atOnce(counterColumns(drained, labels, naming));
   assert.deepEqual(
     columns.keys.map((key, i) => [...key, columns.values[i]]),
     [[1, 'a', 50], [2, 'b', 40], [-1, 'a', 40], [-1, 'b', 20]],
@@ -117,7 +118,7 @@ test('of a counter the largest stay, then some fields are folded, then all: the 
     fc.property(fc.array(fc.nat(1000), { maxLength: 300 }), (values) => {
       const many = Uint32Array.from(values.flatMap((_, i) => [i, 0, i % 2]));
       const all = { ...drained, count: values.length, keys: new Uint8Array(many.buffer), values: Float64Array.from(values) };
-      const { values: sums } = counterColumns(all, labels, naming);
+      const { values: sums } = atOnce(counterColumns(all, labels, naming));
       const sum = (numbers: Iterable<number>) => Array.from(numbers).reduce((total, n) => total + n, 0);
       assert.equal(sum(sums), sum(values));
       assert.ok(sums.length <= 2 * 2 + 1);

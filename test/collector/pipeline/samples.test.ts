@@ -4,6 +4,7 @@ import * as wire from '../../../bpf/generated/wire.js';
 import { ANONYMOUS_FRAME, KERNEL_FRAME, UNMAPPED_FRAME } from '../../../collector/messages.js';
 import type { DrainedStacks, Naming, SampledImage } from '../../../collector/pipeline/samples.js';
 import { normalizeSamples } from '../../../collector/pipeline/samples.js';
+import { atOnce } from '../../../collector/pace.js';
 import { FileContents } from '../../../collector/process/file-contents.js';
 import type { ModuleRef } from '../../../collector/process/modules.js';
 
@@ -77,7 +78,7 @@ const names = { cgroupPath: (id: bigint) => `/group${id}`, userName: (uid: numbe
 
 function normalize(rows: readonly Row[], stacks: Map<bigint, { words: bigint[]; end: number }>, naming: Partial<Naming> = {}) {
   const all: Naming = { image: () => image(), ...names, ...naming };
-  return normalizeSamples(drainedOf(rows, stacks), all, { streamOfType: Uint8Array.of(4, 5), maxSeries: 100 });
+  return atOnce(normalizeSamples(drainedOf(rows, stacks), all, { streamOfType: Uint8Array.of(4, 5), maxSeries: 100 }));
 }
 
 test('user frames become file offsets, callers moved into their call, kernel frames stay addresses', () => {
@@ -130,7 +131,7 @@ test('beyond the limit of series processes are folded, and counted', () => {
   const rows = Array.from({ length: 5 }, (_, i) => ({ tid: 100 + i }));
   const naming: Naming = { image: () => image(), ...names };
   const options = { streamOfType: Uint8Array.of(0), maxSeries: 2 };
-  const result = normalizeSamples(drainedOf(rows, new Map()), naming, options);
+  const result = atOnce(normalizeSamples(drainedOf(rows, new Map()), naming, options));
   assert.equal(result.rows.series.length, 3);
   assert.equal(result.foldedSeries, 3);
   assert.equal(result.rows.series[2]!.pid, 0);
