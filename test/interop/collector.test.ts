@@ -107,7 +107,7 @@ function securedBy(authority: Authority): CollectorOptions {
 
 for (const protocol of protocols) {
   test(`${protocol}: with certificate, token and gzip all arrives, without any of them nothing`, async (t) => {
-    const folder = temporaryFolder(t);
+    const folder = temporaryFolder();
     const authority = new Authority(folder);
     const stranger = new Authority(folder, 'stranger');
     const [own, strange] = [authority.sign('client'), stranger.sign('strange')];

@@ -37,9 +37,13 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-export function temporaryFolder(t: TestContext): string {
+const folders: string[] = [];
+process.once('exit', () => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+/** Removed when all tests of the file have ended: until then programs write there. */
+export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'fk-interop-'));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  folders.push(folder);
   return folder;
 }
 
@@ -123,7 +127,7 @@ export class Collector {
   }
 
   static async start(t: TestContext, options: CollectorOptions = {}): Promise<Collector> {
-    const folder = temporaryFolder(t);
+    const folder = temporaryFolder();
     const [grpc, http] = [await freePort(), await freePort()];
     const file = join(folder, 'metrics.jsonl');
     const { extensions = {} } = options;
@@ -137,7 +141,6 @@ export class Collector {
       exporters: { file: { path: file, flush_interval: '100ms' } },
       service: {
         extensions: Object.keys(extensions),
-        telemetry: { metrics: { level: 'none' } },
         pipelines: { metrics: { receivers: ['otlp'], exporters: ['file'] } },
       },
     };
@@ -163,7 +166,10 @@ export class Collector {
 export async function startCollector(t: TestContext, folder: string, config: string): Promise<RunningServer> {
   const path = join(folder, 'otelcol.yaml');
   writeFileSync(path, config);
-  const server = new RunningServer(t, 'otelcol', [`--config=file:${path}`]);
+  // Its own metrics would take a port that may be another's.
+  const more = join(folder, 'otelcol-more.yaml');
+  writeFileSync(more, 'service: { telemetry: { metrics: { level: none } } }');
+  const server = new RunningServer(t, 'otelcol', [`--config=file:${path}`, `--config=file:${more}`]);
   await server.ready(() => server.log.includes('Everything is ready'));
   return server;
 }
@@ -193,7 +199,7 @@ export async function startPrometheus(
   config: string,
   env: NodeJS.ProcessEnv = {},
 ): Promise<Queried> {
-  const folder = temporaryFolder(t);
+  const folder = temporaryFolder();
   const port = await freePort();
   const path = join(folder, 'prometheus.yml');
   writeFileSync(path, config);
@@ -211,7 +217,7 @@ export async function startVictoriaMetrics(
   config: string,
   env: NodeJS.ProcessEnv = {},
 ): Promise<Queried> {
-  const folder = temporaryFolder(t);
+  const folder = temporaryFolder();
   const port = await freePort();
   const path = join(folder, 'prometheus.yml');
   writeFileSync(path, config);
