@@ -48,11 +48,12 @@ test('the daemon', async (t) => {
   try {
     t.diagnostic(`whole stacks after ${(await wholeStacks(daemon)).toFixed(1)} s`);
     warm.kill('SIGKILL');
-    const usedWithout = await secondsOf(withoutPointers, [], 5);
-    const usedWith = await secondsOf(withPointers, [], 3);
+    // Emulated on a busy host, a program's start takes half a second, too.
+    const usedWithout = await secondsOf(withoutPointers, [], 10);
+    const usedWith = await secondsOf(withPointers, [], 10);
     const children = await runStorm(storm.path, storm.count, storm.perSecond, storm.busyUs);
     await t.test('follows a CPU that goes and comes back', () => followHotplug(daemon));
-    const usedOnCpu1 = await secondsOf('taskset', ['-c', '1', onCpu1], 3);
+    const usedOnCpu1 = await secondsOf('taskset', ['-c', '1', onCpu1], 10);
     await t.test('has lost nothing', (inner) => checkLosses(inner, daemon));
     await t.test('ends well and leaves nothing in the kernel', async () => {
       await daemon.stop();
@@ -170,9 +171,11 @@ function checkStacks(t: TestContext, stacks: readonly FoldedStack[], root: strin
       names.includes(root) && knownPaths.some((path) => names.join(';').endsWith(`;${path}`)),
   );
   t.diagnostic(`stacks of spin that are known from ${root} on: ${sum(known)} of ${sum(inWork)}`);
+  const others = stacks.filter(({ names }) => !names.includes('spin'));
+  const texts = others.map(({ names, samples }) => `${names.slice(-3).join(';')} ${samples}`);
   assert.ok(
     sum(inWork) >= sum(stacks) * 0.9,
-    `${sum(inWork)} of ${sum(stacks)} samples are in spin`,
+    `${sum(inWork)} of ${sum(stacks)} samples are in spin; others: ${texts.join(', ')}`,
   );
   assert.ok(sum(known) >= sum(inWork) * 0.99, `${sum(known)} of ${sum(inWork)} samples in spin`);
 }
