@@ -43,6 +43,11 @@ export interface ImageKey {
   readonly execId: number;
 }
 
+interface PendingKey {
+  readonly key: ImageKey;
+  readonly ns: number;
+}
+
 /** Which processes to read from /proc. */
 export type Resync = 'all' | readonly number[];
 
@@ -64,6 +69,8 @@ export interface TableCounts {
 const MIN_FULL_INTERVAL_NS = 5_000_000_000;
 const MAX_RESYNC_TGIDS = 256;
 const MAX_PENDING_KEYS = 65_536;
+/** An event may come so much later than its time says: a virtual CPU can lose its own between the two. */
+const LATE_EVENT_NS = 200_000_000;
 /** From the leader's start to the fork event at the end of
  *  copy_process; a busy host may take long. */
 const MAX_FORK_NS = 10_000_000_000;
@@ -77,7 +84,7 @@ export class ProcessTable {
   #bootAheadNs = 0;
   #snapshots: ProcSnapshot[] = [];
   #absences: { tgid: number; ns: number }[] = [];
-  #keys: { key: ImageKey; ns: number }[] = [];
+  #keys: PendingKey[] = [];
   #fullSnapshot: { beginNs: number; endNs: number; tgids: Set<number> } | undefined;
   #needsAll = false;
   #nextFullNs = -Infinity;
@@ -149,8 +156,7 @@ export class ProcessTable {
     this.#snapshots = this.#snapshots.filter((snapshot) => !isDue(snapshot));
     for (const { tgid, ns } of this.#absences) if (ns <= horizonNs) this.#endAbsent(tgid, ns);
     this.#absences = this.#absences.filter(({ ns }) => ns > horizonNs);
-    for (const { key, ns } of this.#keys) if (ns <= horizonNs) this.#learn(key, ns);
-    this.#keys = this.#keys.filter(({ ns }) => ns > horizonNs);
+    this.#keys = this.#keys.filter((each) => !this.#learn(each, horizonNs));
     if (this.#fullSnapshot !== undefined && this.#fullSnapshot.endNs <= horizonNs) {
       this.#endUnlisted();
     }
@@ -348,9 +354,14 @@ export class ProcessTable {
     return best;
   }
 
-  #learn({ tgid, startBootNs, execId }: ImageKey, ns: number): void {
+  /** Whether the key is done with. One that no event explains waits for an event that comes late. */
+  #learn({ key: { tgid, startBootNs, execId }, ns }: PendingKey, horizonNs: number): boolean {
+    if (ns > horizonNs) return false;
     const process = this.#match(tgid, startBootNs);
-    if (process?.isStale === false && !process.learnExecId(execId, ns)) this.#markStale(process);
+    if (process?.isStale !== false || process.learnExecId(execId, ns)) return true;
+    if (ns > horizonNs - LATE_EVENT_NS) return false;
+    this.#markStale(process);
+    return true;
   }
 
   #markStale(process: Process): void {

@@ -108,8 +108,10 @@ test('perf record beside our rings writes a file that perf script reads', { skip
   const folder = mkdtempSync(join(tmpdir(), 'flamekeeper-perf-'));
   t.after(() => rmSync(folder, { recursive: true }));
   const file = join(folder, 'perf.data');
-  const perf = spawn('perf', ['record', '-a', '-q', '-o', file, '--', 'cat'], { stdio: ['pipe', 'ignore', 'inherit'] });
-  await sleep(500);
+  const perf = spawn('perf', ['record', '-a', '-q', '-o', file, '--', 'cat'], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // cat is started once perf listens.
+  perf.stdin.write('x');
+  await once(perf.stdout, 'data');
   await spawnChildren();
   perf.stdin.end();
   const [code] = (await once(perf, 'close')) as [number];

@@ -244,6 +244,25 @@ test('an exec id that no event explains asks to read that process', () => {
   assert.equal(fileAt(table.resolve(40, bootNs(0), 6), 1), '/bin/b+0');
 });
 
+//   time   fork  exec 'a'          exec 'b'  key 6
+//   seen   fork  exec 'a'                    key 6, exec 'b'
+test('an exec whose event comes after its exec id was told is none that was missed', () => {
+  const table = newTable();
+  table.apply(fork(0, 1, 40));
+  table.apply(exec(1, 40, 'a'));
+  table.learnExecId({ tgid: 40, startBootNs: bootNs(0), execId: 5 }, 2);
+  table.advance(3);
+  table.learnExecId({ tgid: 40, startBootNs: bootNs(0), execId: 6 }, 5 * MS);
+  table.advance(6 * MS);
+  table.apply(exec(4 * MS, 40, 'b'));
+  table.advance(50 * MS);
+  assert.equal(table.resolve(40, bootNs(0), 6)?.comm, 'b');
+  assert.equal(table.counts.missedExecs, 0);
+  table.learnExecId({ tgid: 40, startBootNs: bootNs(0), execId: 7 }, 60 * MS);
+  table.advance(1000 * MS);
+  assert.deepEqual([table.counts.missedExecs, table.takeResync()], [1, [40]]);
+});
+
 test('limits hold, and what is over is counted', () => {
   const table = newTable({ images: 4, threads: 5, mappings: 3, mappingsPerProcess: 2, modules: 2, exits: 2 });
   for (let i = 0; i < 6; i++) table.apply(fork(i, 1, 10 + i));
