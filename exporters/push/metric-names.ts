@@ -18,6 +18,8 @@ export interface GivenName {
 
 export interface Metric {
   readonly name: string;
+  /** As in MetricRule. */
+  readonly prometheus?: string;
   readonly kind: MetricKind;
   readonly unit: string;
   readonly description: string;
@@ -39,7 +41,7 @@ const units: Readonly<Record<string, { unit: string; multiplier: number; divisor
   milliseconds: { ...second, divisor: 1e3 },
   seconds: { ...second, divisor: 1 },
   bytes: { unit: 'By', multiplier: 1, divisor: 1 },
-  megabits_per_second: { unit: 'bit/s', multiplier: 1e6, divisor: 1 },
+  megabits_per_second: { unit: 'By/s', multiplier: 125_000, divisor: 1 },
   millionths: { unit: '1', multiplier: 1, divisor: 1e6 },
 };
 
@@ -119,6 +121,7 @@ export function metricOf(stream: StreamInfo, rule: MetricRule): Metric {
   const known = units[unit] ?? { unit: `{${own}}`, multiplier: 1, divisor: 1 };
   return {
     name: rule.name,
+    ...(rule.prometheus === undefined ? {} : { prometheus: rule.prometheus }),
     kind: stream.kind as MetricKind,
     description: rule.description,
     ...known,
@@ -128,14 +131,14 @@ export function metricOf(stream: StreamInfo, rule: MetricRule): Metric {
 }
 
 /** By the rules of OpenTelemetry's compatibility with Prometheus; `_total` comes by the type. */
-export function prometheusName({ name, unit, kind }: Metric): string {
+export function prometheusName({ name, prometheus, unit, kind }: Metric): string {
   const words: Readonly<Record<string, string>> = {
     s: 'seconds',
     By: 'bytes',
-    'bit/s': 'bits_per_second',
+    'By/s': 'bytes_per_second',
     '1': kind === 'gauge' ? 'ratio' : '',
   };
-  const base = name.replace(/[^A-Za-z0-9]+/g, '_');
+  const base = prometheus ?? name.replace(/[^A-Za-z0-9]+/g, '_');
   const suffix = words[unit] ?? '';
   return suffix === '' || base.endsWith(`_${suffix}`) ? base : `${base}_${suffix}`;
 }

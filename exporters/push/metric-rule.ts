@@ -12,6 +12,8 @@ export interface MetricRule {
   readonly onlyContainers?: boolean;
   readonly more?: boolean;
   readonly name: string;
+  /** Prometheus's name, without unit, where the rules would make one that it does not allow. */
+  readonly prometheus?: string;
   /** UCUM. Of a time always s; by default from the stream's own unit. */
   readonly unit?: string;
   /** Field -> attribute, with other words for its values; '' leaves it out. */

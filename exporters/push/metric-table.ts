@@ -21,6 +21,7 @@ export const metricRules: readonly MetricRule[] = [
     stream: 'host.tasks',
     when: { state: ['processes'] },
     name: 'system.process.count',
+    prometheus: 'system_processes',
     unit: '{process}',
     attributes: { state: '' },
     description: 'Processes there are.',

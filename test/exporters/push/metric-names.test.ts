@@ -69,6 +69,19 @@ test("names in Prometheus are those of the probes' descriptors", () => {
   }
 });
 
+// What promtool's linter says of names; the test with real servers asks it of a page.
+test('names in Prometheus have base units, and no endings of other kinds', () => {
+  for (const stream of streams) {
+    const own = [...metricRules, ...given].filter((rule) => rule.stream === stream.name);
+    for (const rule of own) {
+      const name = prometheusName(metricOf(stream, rule));
+      assert.doesNotMatch(name, /_(?:bits|milliseconds|microseconds|nanoseconds|minutes|hours|percent|kilobytes)(?:_|$)/);
+      assert.doesNotMatch(name, /_(?:total|bucket|sum|info)$/);
+      if (stream.kind !== 'counter') assert.doesNotMatch(name, /_count$/);
+    }
+  }
+});
+
 test('keys become attributes, units those of the conventions', () => {
   const { cpu, vm, cgroupCpu, netSpeed, memory, perfScaled } = hostStreams;
   assert.deepEqual(targets(cpu.info, [3, 'softirq']), [
@@ -90,7 +103,7 @@ test('keys become attributes, units those of the conventions', () => {
     `flamekeeper.cgroup.cpu.time s {process.linux.cgroup=${inner} container.id=${container} cpu.mode=user} 0.0015`,
   ]);
   assert.deepEqual(targets(netSpeed.info, ['eth0', 'full']), [
-    'flamekeeper.host.net.speed bit/s {network.interface.name=eth0 flamekeeper.duplex=full} 1500000000',
+    'flamekeeper.host.net.speed By/s {network.interface.name=eth0 flamekeeper.duplex=full} 187500000',
   ]);
   assert.deepEqual(targets(memory.info, ['Cached']), [
     'system.memory.usage By {system.memory.state=cached} 1500',
