@@ -50,3 +50,37 @@ test('metrics of a window are what series says of each stream', async (t) => {
   const before = await store.metrics(windowOf(noon - 900n * second, 10), 10n * second, immediate);
   assert.deepEqual(before.answers, []);
 });
+
+test('flushes come in the pauses of a read: it says what it would have said without them', async (t) => {
+  const store = openStore(temporaryDir(t));
+  t.after(() => store.close());
+  let bucket = 0;
+  const write = () => {
+    const i = bucket++;
+    writeFlush(store, {
+      // From 20 buckets before midnight on: the segment changes in the middle.
+      startUnixNs: noon + 43_000n * second + BigInt(i) * 10n * second,
+      lengthNs: 10n * second,
+      metrics: [
+        { stream: runq, rows: [{ key: [i, 'a', ''], values: [i, 2 ** (i % 40)] }] },
+        { stream: faults, rows: [{ key: [i, 'sda'], values: [i + 1] }] },
+        { stream: load, rows: [{ key: [`d${i % 3}`], values: [i] }] },
+      ],
+    });
+  };
+  for (let i = 0; i < 15; i++) write();
+  const window = windowOf(noon + 43_000n * second, 150);
+  const undisturbed = await store.metrics(window, 10n * second, immediate);
+  let pauses = 0;
+  const disturbed = await store.metrics(window, 10n * second, async () => {
+    pauses++;
+    write();
+    await immediate();
+  });
+  assert.ok(pauses > 15 && bucket > 30, `${pauses} pauses`);
+  // How far the store reaches is as of the read's end.
+  const withoutStore = ({ answers }: typeof disturbed) =>
+    answers.map(({ stream, steps, keys, counters, coveredNs }) => ({ stream, steps, keys, counters, coveredNs }));
+  assert.deepEqual(withoutStore(disturbed), withoutStore(undisturbed));
+  assert.equal(disturbed.brokenBlobs, 0);
+});
