@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { commandPath, TestDaemon } from '../support/daemon.js';
+import { until } from '../support/wait.js';
 import { skipWithoutBpf } from './probe-support.js';
 
 async function endedBy(...signals: readonly NodeJS.Signals[]): Promise<void> {
@@ -35,7 +36,7 @@ test('a Ctrl-C that npm passes on beside the terminal is one', { skip: skipWitho
 test('a follower goes on when the daemon was started anew, and ends on Ctrl-C', { skip: skipWithoutBpf }, async () => {
   let daemon = await TestDaemon.start(['--interval', '200ms']);
   spawnSync('/bin/true');
-  await sleep(1000);
+  await until(async () => (await daemon.events('exec')).length > 0, 'the first events are stored');
   const args = [commandPath, 'events', 'exec', '--follow', '--json', '--from', '-1m', '--data', daemon.dir];
   const follower = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';

@@ -11,11 +11,11 @@ import { after, test } from 'node:test';
 import { functionLabel } from '../../storage/model/frame.js';
 import { nodeSums } from '../../storage/model/profile.js';
 import { withDaemon } from '../support/daemon.js';
-import { cpuSecondsOf, buildProgram } from '../support/programs.js';
-import { skipWithoutBpf as skip, sleep } from './probe-support.js';
+import { buildProgram, cpuSecondsOf, runUntil } from '../support/programs.js';
+import { until } from '../support/wait.js';
+import { skipWithoutBpf as skip } from './probe-support.js';
 
 const frequencyHz = 199;
-const waitMs = 120_000;
 const flags = ['-O1', '-fno-optimize-sibling-calls', '-ldl'];
 const args = ['--frequency', String(frequencyHz), '--interval', '1s'];
 const folder = mkdtempSync(join(tmpdir(), 'fk-daemon-names-'));
@@ -27,18 +27,10 @@ function build(leaf: string, ...more: readonly string[]): string {
   return buildProgram('named-work.c', `${leaf}${more.length}`, [...flags, `-DLEAF=${leaf}`, ...more]);
 }
 
-async function untilItUsed(child: ChildProcess, cpuSeconds: number): Promise<void> {
-  const giveUpMs = performance.now() + waitMs;
-  while (cpuSecondsOf(child.pid!) < cpuSeconds) {
-    assert.ok(performance.now() < giveUpMs, `${cpuSecondsOf(child.pid!)} s of CPU time after two minutes`);
-    await sleep(50);
-  }
-}
+const hasWorked = (pid: number) => cpuSecondsOf(pid) >= 1.5;
 
-async function runFor(path: string, cpuSeconds: number): Promise<void> {
-  const child = spawn(path, { stdio: 'ignore' });
-  await untilItUsed(child, cpuSeconds);
-  child.kill('SIGKILL');
+function untilItUsed(child: ChildProcess, cpuSeconds: number): Promise<void> {
+  return until(() => cpuSecondsOf(child.pid!) >= cpuSeconds, `the program runs for ${cpuSeconds} s`);
 }
 
 /** Samples by the name of the frame above `work`. */
@@ -65,10 +57,10 @@ test('a program that is written over: the next one has its own names', { skip },
   await withDaemon(
     args,
     async () => {
-      await runFor(path, 1.5);
+      await runUntil(path, [], hasWorked);
       copyFileSync(build(newName), path);
       assert.equal(statSync(path).ino, statSync(link).ino);
-      await runFor(link, 1.5);
+      await runUntil(link, [], hasWorked);
     },
     async (daemon) => {
       const [first, second] = [await leavesOf(daemon, 'fk-first'), await leavesOf(daemon, 'fk-second')];

@@ -8,7 +8,8 @@ import { functionLabel } from '../../storage/model/frame.js';
 import type { Profile } from '../../storage/model/profile.js';
 import { nodeSums, totalOf } from '../../storage/model/profile.js';
 import { TestDaemon, withDaemon } from '../support/daemon.js';
-import { buildKnownProgram, buildProgram, runForSeconds, runProgram, runStorm } from '../support/programs.js';
+import { buildKnownProgram, buildProgram, minorFaultsOf, runProgram, runStorm, runUntil } from '../support/programs.js';
+import { until } from '../support/wait.js';
 import { skipWithoutBpf } from './probe-support.js';
 
 /** Total of the frames with these labels from some frame down to the last one. */
@@ -143,7 +144,9 @@ test('the daemon and the files give equal answers', { skip: skipWithoutBpf }, as
   const daemon = await TestDaemon.start(['--frequency', '99', '--interval', '200ms']);
   try {
     await runProgram(program, ['1']);
-    await sleep(600);
+    // The flush that tells of its exit has all of its samples.
+    const hasEnded = async () => (await daemon.events('exit')).some(({ values }) => values['executable'] === program);
+    await until(hasEnded, 'the end of the program is stored');
     const filter = { comm: ['known-answers'] };
     const live = await daemon.aggregate(filter);
     await daemon.stop();
@@ -161,7 +164,7 @@ test('other perf events are sample types of their own', { skip: skipWithoutBpf }
   assert.match(readFileSync(config, 'utf8'), /page-faults/);
   await withDaemon(
     ['--config', config],
-    () => runForSeconds(program, ['2000'], 1),
+    () => runUntil(program, ['2000'], (pid) => minorFaultsOf(pid) >= 2000),
     async (daemon) => {
       const { profile } = await daemon.aggregate({ comm: ['touch-pages'] }, 'page-faults');
       assert.deepEqual(profile.valueTypes, [{ type: 'page-faults', unit: 'count' }]);

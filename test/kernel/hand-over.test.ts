@@ -7,9 +7,9 @@ import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 import * as wire from '../../bpf/generated/wire.js';
 import { compileProbe } from '../support/bpf-fixture.js';
-import { buildFixture, skipWithoutBpf, sleep } from './probe-support.js';
+import { buildFixture, skipWithoutBpf } from './probe-support.js';
 import { functionFinder, type Sample, type Sampler } from './sampler-run.js';
-import { chainOf, Unwinding, warmUpMs, withoutFramePointers } from './unwinding.js';
+import { chainOf, Unwinding, withoutFramePointers } from './unwinding.js';
 
 const { FkStackEnd } = wire;
 /** The only one in test/fixtures/runtimes. */
@@ -27,7 +27,7 @@ test('native code and a runtime without frame pointers take turns', { skip: skip
     const nameOf = (address: bigint) =>
       address >= start && address < limit ? 'heap' : nameInProgram(address);
     const chain = (sample: Sample) => chainOf(sample, nameOf);
-    await sleep(warmUpMs);
+    await unwinding.warm(() => child.pid!);
     const before = await unwinding.sample(child.pid!);
     const hasNoFp = before.filter(({ user }) => user?.end === FkStackEnd.FK_END_JIT_NO_FP);
     assert.ok(hasNoFp.length > 0.5 * before.length, `${hasNoFp.length} of ${before.length} end in the heap`);

@@ -13,7 +13,8 @@ import { faults, openStore, runq, writeFlush } from '../storage/support.js';
 import { TestDaemon } from '../support/daemon.js';
 import { OtlpReceiver } from '../support/otlp-receiver.js';
 import type { ReceivedHistogram, ReceivedPoint } from '../support/otlp-receiver.js';
-import { bucketNs, until } from '../support/push.js';
+import { bucketNs } from '../support/push.js';
+import { until } from '../support/wait.js';
 import { skipWithoutBpf } from './probe-support.js';
 
 const buckets = 360;

@@ -7,7 +7,9 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import * as wire from '../../bpf/generated/wire.js';
-import { buildFixture, skipWithoutBpf, sleep } from './probe-support.js';
+import { cpuSecondsOf, minorFaultsOf } from '../support/programs.js';
+import { until } from '../support/wait.js';
+import { buildFixture, skipWithoutBpf } from './probe-support.js';
 import { faultType, framesOf, functionFinder, runSampler, withChild, type Sample } from './sampler-run.js';
 
 const { FkFrameKind, FkLost, FkStackEnd, FkStackId } = wire;
@@ -42,7 +44,7 @@ test('a known program: accounts, shares, stacks, identity', { skip: skipWithoutB
   let startTicks = 0;
   const run = await runSampler(() => withChild(program, ['60'], async (child) => {
     tgid = child.pid!;
-    await sleep(3000);
+    await until(() => cpuSecondsOf(tgid) >= 2, 'the program runs');
     startTicks = Number(readFileSync(`/proc/${tgid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')[19]);
   }));
   const { clock } = run;
@@ -104,7 +106,7 @@ test('page faults go through the same program, one by one', { skip: skipWithoutB
   let tgid = 0;
   const run = await runSampler(() => withChild(program, [String(pages)], async (child) => {
     tgid = child.pid!;
-    await sleep(1000);
+    await until(() => minorFaultsOf(tgid) >= pages, 'all pages are touched');
   }));
   assert.equal(weightOf(run.samples, faultType), Number(run.faults.captured_weight));
   assert.equal(run.faults.seen, run.faults.captured + BigInt(sum(run.faults.lost)));
@@ -117,7 +119,7 @@ test('a 32-bit process is said to be one', { skip: skipWithoutBpf }, async () =>
   let tgid = 0;
   const run = await runSampler(() => withChild(program, [], async (child) => {
     tgid = child.pid!;
-    await sleep(500);
+    await until(() => cpuSecondsOf(tgid) >= 0.5, 'the program runs');
   }));
   const own = run.samples.filter((s) => s.key.incarnation.tgid === tgid && s.key.sample_type === 0);
   const end = weightOf(own.filter((s) => s.key.user_stack === BigInt(1 + FkStackEnd.FK_END_32BIT)), 0);
@@ -129,7 +131,10 @@ test('an exec starts another incarnation of the same tgid and start', { skip: sk
   const script = 'i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; exec sha256sum /dev/zero';
   const run = await runSampler(() => withChild('/bin/sh', ['-c', script], async (child) => {
     tgid = child.pid!;
-    await sleep(1500);
+    const isExecuted = () => readFileSync(`/proc/${tgid}/comm`, 'utf8') === 'sha256sum\n';
+    await until(isExecuted, 'the shell executes the other program');
+    const atExec = cpuSecondsOf(tgid);
+    await until(() => cpuSecondsOf(tgid) >= atExec + 0.2, 'the other program runs');
   }));
   const own = run.samples.filter((s) => s.key.incarnation.tgid === tgid);
   const execIds = [...new Set(own.map((s) => s.key.incarnation.exec_id))].sort((a, b) => a - b);

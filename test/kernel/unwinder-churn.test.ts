@@ -6,7 +6,9 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import * as wire from '../../bpf/generated/wire.js';
 import { buildFixture, skipWithoutBpf, sleep } from './probe-support.js';
-import { functionFinder, Sampler, withChild } from './sampler-run.js';
+import { until } from '../support/wait.js';
+import { functionFinder, Sampler, withChild, type Sample } from './sampler-run.js';
+import type { Served } from './table-server.js';
 import {
   assertVerdicts,
   chainOf,
@@ -14,7 +16,6 @@ import {
   recursion,
   Unwinding,
   verdicts,
-  warmUpMs,
   withoutFramePointers,
 } from './unwinding.js';
 
@@ -31,7 +32,7 @@ for (const way of ['fixed', 'dlopen']) {
     const unwinding = new Unwinding();
     try {
       await withChild(program, [way, ...libraries], async (child) => {
-        await sleep(warmUpMs);
+        await unwinding.warm(() => child.pid!);
         const samples = await unwinding.sample(child.pid!, 1500);
         const weights = verdicts(samples, (sample) => {
           const names = namesOf(sample, nameOf).map((name) => (name === '_init' ? 'outside' : name));
@@ -53,7 +54,7 @@ test('mappings that come and go beside', { skip: skipWithoutBpf }, async () => {
   const unwinding = new Unwinding();
   try {
     await withChild(program, ['mmap'], async (child) => {
-      await sleep(warmUpMs);
+      await unwinding.warm(() => child.pid!);
       const samples = await unwinding.sample(child.pid!, 2000);
       const ofMain = samples.filter(({ key }) => key.tid === child.pid);
       assertVerdicts(verdicts(ofMain, (sample) => chainOf(sample, nameOf), recursion));
@@ -71,16 +72,23 @@ test('tables that are taken away while they are in use', { skip: skipWithoutBpf 
   const unwinding = new Unwinding();
   try {
     await withChild(program, ['recursion'], async (child) => {
-      await sleep(warmUpMs);
+      await unwinding.warm(() => child.pid!);
       let evictions = 0;
+      let evicted: Served | undefined;
       const timer = setInterval(() => {
         const { served } = unwinding.server;
         const latest = served.findLast(({ request }) => request.incarnation.tgid === child.pid);
-        if (latest === undefined) return;
+        if (latest === undefined || latest === evicted) return;
         unwinding.server.evict(latest);
+        evicted = latest;
         evictions++;
-      }, 50);
-      const samples = await unwinding.sample(child.pid!, 2000);
+      }, 200).unref();
+      const samples: Sample[] = [];
+      const isWithout = ({ user }: Sample) => user?.end === wire.FkStackEnd.FK_END_NO_TABLE;
+      await until(async () => {
+        samples.push(...(await unwinding.sample(child.pid!, 500)));
+        return samples.length > 200 && evictions > 10 && samples.some(isWithout);
+      }, 'tables are taken away from stacks');
       clearInterval(timer);
       const weights = verdicts(samples, (sample) => chainOf(sample, nameOf), recursion);
       assertVerdicts(weights, 0.3);

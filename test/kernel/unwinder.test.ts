@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { stackEndText } from '../../collector/pipeline/stack-ends.js';
-import { buildFixture, skipWithoutBpf, sleep } from './probe-support.js';
+import { buildFixture, skipWithoutBpf } from './probe-support.js';
 import { framesOf, functionFinder, withChild } from './sampler-run.js';
 import {
   assertVerdicts,
@@ -13,7 +13,6 @@ import {
   recursion,
   Unwinding,
   verdicts,
-  warmUpMs,
   withoutFramePointers,
 } from './unwinding.js';
 
@@ -48,7 +47,7 @@ for (const [shape, grammar] of Object.entries(shapes)) {
     const program = buildFixture('known-shapes.c', ...withoutFramePointers);
     const nameOf = functionFinder(program);
     await withChild(program, [shape], async (child) => {
-      await sleep(warmUpMs);
+      await unwinding.warm(() => workingTgid(child.pid!));
       const tgid = workingTgid(child.pid!);
       try {
         const samples = await unwinding.sample(tgid);
@@ -66,7 +65,7 @@ for (const [shape, grammar] of Object.entries(shapes)) {
 test('a stack deeper than 127 frames says that it is cut', { skip: skipWithoutBpf }, async () => {
   const program = buildFixture('known-shapes.c', ...withoutFramePointers);
   await withChild(program, ['depth'], async (child) => {
-    await sleep(warmUpMs);
+    await unwinding.warm(() => child.pid!);
     const samples = await unwinding.sample(child.pid!);
     const cut = samples.filter(({ user }) => user && stackEndText(user.end) === 'deeper than 127 frames');
     // A shallower stack is another one each time, the deep ones are few.
@@ -79,7 +78,7 @@ test('a stack deeper than 127 frames says that it is cut', { skip: skipWithoutBp
 test('a file that says nothing of its frames gives no complete stack', { skip: skipWithoutBpf }, async () => {
   const program = buildFixture('no-information.S', '-nostdlib', '-static');
   await withChild(program, [], async (child) => {
-    await sleep(warmUpMs);
+    await unwinding.warm(() => child.pid!);
     const samples = await unwinding.sample(child.pid!);
     assert.ok(samples.length > 0);
     for (const { user } of samples) assert.equal(user && stackEndText(user.end), 'no unwind information');

@@ -5,6 +5,7 @@ import { FkStackEnd } from '../../bpf/generated/wire.js';
 import { stackEndText } from '../../collector/pipeline/stack-ends.js';
 import { sleep } from './probe-support.js';
 import { framesOf, Sampler, type Sample, type SamplerOptions } from './sampler-run.js';
+import { until } from '../support/wait.js';
 import { TableServer } from './table-server.js';
 
 export const withoutFramePointers = [
@@ -12,8 +13,9 @@ export const withoutFramePointers = [
 ];
 /** known-shapes.c, as a grammar of its stacks. */
 export const recursion = '(spin (deep ){20}by_recursion |(deep ){0,20}by_recursion |)main ';
-/** Until the tables that a program needs are there. */
-export const warmUpMs = 500;
+const roundMs = 100;
+/** Fewer samples than this prove nothing. */
+const leastSamples = 100;
 /** Not the program's own: what follows _init are PLT entries. */
 const foreign = ['outside', '_start', '_init'];
 
@@ -28,9 +30,30 @@ export class Unwinding {
     this.sampler.start();
   }
 
-  /** Of one process, over this time. */
+  /** Returns once a process is sampled, and the tables that its stacks need are there. */
+  async warm(tgidOf: () => number): Promise<void> {
+    let quiet = 0;
+    await until(async () => {
+      const samples = await this.#round(tgidOf(), roundMs);
+      if (samples.some(({ user }) => user?.end === FkStackEnd.FK_END_NO_TABLE)) quiet = 0;
+      else if (samples.length > 0) quiet++;
+      return quiet >= 3;
+    }, 'the program has its tables');
+  }
+
+  /** Of one process, over this time, and on until there are enough. */
   async sample(tgid: number, ms = 1000): Promise<Sample[]> {
     await this.sampler.take();
+    const samples = await this.#round(tgid, ms);
+    const weight = () => samples.reduce((sum, each) => sum + each.weight, 0);
+    await until(async () => {
+      if (weight() < leastSamples) samples.push(...(await this.#round(tgid, roundMs)));
+      return weight() >= leastSamples;
+    }, 'the program is sampled');
+    return samples;
+  }
+
+  async #round(tgid: number, ms: number): Promise<Sample[]> {
     await sleep(ms);
     const { samples } = await this.sampler.take();
     return samples.filter((s) => s.key.incarnation.tgid === tgid);

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { until } from './wait.js';
 
 const RUN_MS = 120_000;
 const run = promisify(execFile);
@@ -55,7 +56,28 @@ export async function runStorm(path: string, count: number, perSecond: number, b
 
 /** What a live process has used, user and system time, to 10 ms. */
 export function cpuSecondsOf(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const fields = statOf(pid);
   return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Page faults of a live process that needed no disk. */
+export function minorFaultsOf(pid: number): number {
+  return Number(statOf(pid)[7]);
+}
+
+/** The fields of /proc/PID/stat after the name. */
+function statOf(pid: number): string[] {
+  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+}
+
+/** Starts a program that waits to be killed, and does so when that holds. */
+export async function runUntil(
+  path: string,
+  args: readonly string[],
+  isDone: (pid: number) => boolean,
+): Promise<void> {
+  const child = spawn(path, args, { stdio: 'ignore' });
+  await until(() => isDone(child.pid!), `${path} does its work`);
+  child.kill('SIGKILL');
 }

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
-import { setImmediate as immediate, setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as immediate } from 'node:timers/promises';
 import type { HttpOptions } from '../../collector/serve/http.js';
 import { HttpServer } from '../../collector/serve/http.js';
 import { Exports } from '../../exporters/push/exports.js';
@@ -96,11 +96,6 @@ export async function serveMetrics(t: TestContext, store: Store, more: Partial<H
   const server = await HttpServer.start(options, (ask, answer) => exports.handle(ask, answer));
   t.after(() => server.close());
   return { exports, port: server.port, url: `http://127.0.0.1:${server.port}/metrics` };
-}
-
-export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 3000 && !condition(); i++) await sleep(20);
-  assert.ok(condition(), what);
 }
 
 export const lag = ({ figures }: Exports) => figures['push.lagSeconds'];

@@ -10,7 +10,8 @@ import { openStore, noon, temporaryDir } from '../../storage/support.js';
 import { OtlpReceiver } from '../../support/otlp-receiver.js';
 import type { Behaviour } from '../../support/otlp-receiver.js';
 import { bucketNs, expectedOf, fill, firstBucket, lag, protocols } from '../../support/push.js';
-import { receivedText, startPush, until } from '../../support/push.js';
+import { receivedText, startPush } from '../../support/push.js';
+import { until } from '../../support/wait.js';
 
 for (const protocol of protocols) {
   for (const temporality of ['delta', 'cumulative'] as const) {
