@@ -8,7 +8,7 @@ import { functionLabel } from '../../storage/model/frame.js';
 import type { Profile } from '../../storage/model/profile.js';
 import { nodeSums, totalOf } from '../../storage/model/profile.js';
 import { TestDaemon, withDaemon } from '../support/daemon.js';
-import { buildKnownProgram, buildProgram, minorFaultsOf, runProgram, runStorm, runUntil } from '../support/programs.js';
+import { buildKnownProgram, buildProgram, runForSeconds, runProgram, runStorm } from '../support/programs.js';
 import { until } from '../support/wait.js';
 import { skipWithoutBpf } from './probe-support.js';
 
@@ -164,7 +164,7 @@ test('other perf events are sample types of their own', { skip: skipWithoutBpf }
   assert.match(readFileSync(config, 'utf8'), /page-faults/);
   await withDaemon(
     ['--config', config],
-    () => runUntil(program, ['2000'], (pid) => minorFaultsOf(pid) >= 2000),
+    () => runForSeconds(program, ['2000'], 1),
     async (daemon) => {
       const { profile } = await daemon.aggregate({ comm: ['touch-pages'] }, 'page-faults');
       assert.deepEqual(profile.valueTypes, [{ type: 'page-faults', unit: 'count' }]);
