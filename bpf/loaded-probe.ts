@@ -18,6 +18,17 @@ import type { BpfMap } from './map.js';
 import { collectMaps, type ConfiguredObject, type ObjectMaps } from './object.js';
 import type { AttachedObject } from './trial.js';
 
+const RUNS_FRESH_MS = 1000;
+
+export interface ProgramRuns {
+  readonly name: string;
+  /** Both stand still while kernel.bpf_stats_enabled is 0. */
+  readonly runs: number;
+  readonly timeNs: number;
+  /** How often it was not run because it was running already on that CPU; told since 5.12. */
+  readonly recursionMisses: number;
+}
+
 export class LoadedProbe {
   readonly name: string;
   /** Hooks that were given up, and why: one line each. */
@@ -27,6 +38,8 @@ export class LoadedProbe {
   readonly #links: readonly LinkHandle[];
   readonly #iterators: readonly LinkHandle[];
   readonly #maps: ObjectMaps;
+  #runs: readonly ProgramRuns[] = [];
+  #runsReadMs = -Infinity;
   #isOpen = true;
 
   /** Takes the attached object over, also when it throws. **Errors**: throws CallError. */
@@ -86,20 +99,19 @@ export class LoadedProbe {
     });
   }
 
-  /** Runs of each program and the time they took, so far; both stand still while
-   *  kernel.bpf_stats_enabled is 0. */
-  programRuns(): readonly { readonly name: string; readonly runs: number; readonly timeNs: number }[] {
-    return [...this.#object.programs].map(([name, handle]) => {
-      const info = readFdInfo(programFd(handle));
-      return { name, runs: Number(info['run_cnt'] ?? 0), timeNs: Number(info['run_time_ns'] ?? 0) };
-    });
-  }
-
-  /** How often a program was not run because it was running already on that CPU, so far, over all
-   *  programs. Told by kernels since 5.12. */
-  recursionMisses(): number {
-    const misses = this.programs().map(({ fd }) => Number(readFdInfo(fd)['recursion_misses'] ?? 0));
-    return misses.reduce((sum, count) => sum + count, 0);
+  /** What each program did so far. Read at most once a second: several ask at each flush. */
+  programRuns(): readonly ProgramRuns[] {
+    const nowMs = performance.now();
+    if (nowMs - this.#runsReadMs > RUNS_FRESH_MS) {
+      this.#runsReadMs = nowMs;
+      this.#runs = [...this.#object.programs].map(([name, handle]) => {
+        const info = readFdInfo(programFd(handle));
+        const number = (line: string) => Number(info[line] ?? 0);
+        const [runs, timeNs] = [number('run_cnt'), number('run_time_ns')];
+        return { name, runs, timeNs, recursionMisses: number('recursion_misses') };
+      });
+    }
+    return this.#runs;
   }
 
   /** What maps and programs are charged for. **Units**: bytes. */

@@ -3,7 +3,7 @@
 import type { CheckedInterval, FileTexts, KeyField, ProbeDescriptor } from '../descriptor.js';
 
 /** Processes whose delay the kernel is asked for at a flush, taken in turn from the busiest. */
-const SAMPLED_PROCESSES = 4;
+const SAMPLED_PROCESSES = 2;
 const SAMPLED_FROM = 64;
 
 /** Labels of the process at `from`, with `prefix` before their names. */

@@ -89,7 +89,8 @@ export class ProbeMetrics implements MetricSource {
 
   /** An interrupt's event inside the program that takes such events is not seen. */
   #takeMisses(): Counters {
-    const total = this.#probe.recursionMisses();
+    const runs = this.#probe.programRuns();
+    const total = runs.reduce((sum, { recursionMisses }) => sum + recursionMisses, 0);
     const fresh = total - this.#recursionMisses;
     this.#recursionMisses = total;
     return fresh > 0 ? { missed_runs: fresh } : {};

@@ -1,7 +1,7 @@
 // What a daemon tells of itself, against what its headers, the kernel and its own files say.
 
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,6 +10,8 @@ import { TestDaemon } from '../support/daemon.js';
 
 test('samples, stacks, CPU time, memory and flushes are kept as streams', { timeout: 120_000 }, async () => {
   const daemon = await TestDaemon.start(['--interval', '500ms']);
+  // So that each flush has about as many samples.
+  const spinner = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' });
   try {
     await sleep(4000);
     const tasks = execFileSync('cat', [`/proc/${daemon.pid}/stat`], { encoding: 'utf8' });
@@ -41,7 +43,8 @@ test('samples, stacks, CPU time, memory and flushes are kept as streams', { time
     const stacks = await valuesOf('self.stacks');
     // What the back tells of a flush is stored with the next: the last one's is missing.
     const told = [...stacks.values()].reduce((sum, count) => sum + count, 0);
-    assert.ok(told > completeness.captured / 4 && told < completeness.captured, `${told} stacks`);
+    const { captured } = completeness;
+    assert.ok(told > captured / 4 && told < captured, `${told} stacks of ${captured} samples`);
     assert.ok((stacks.get('cpu complete') ?? 0) <= completeness.stacks!.complete);
     for (const [reason, count] of Object.entries(completeness.stacks!.cut)) {
       assert.ok((stacks.get(`cpu ${reason}`) ?? 0) <= count, reason);
@@ -78,6 +81,7 @@ test('samples, stacks, CPU time, memory and flushes are kept as streams', { time
     assert.deepEqual(answers, [['status', 3]]);
     query.close();
   } finally {
+    spinner.kill('SIGKILL');
     daemon.remove();
   }
 });
