@@ -112,6 +112,13 @@ export const descriptor: ProbeDescriptor = {
       max: 1 << 20,
       sizes: 'waits',
     },
+    culpritEntries: {
+      help: 'Pairs of who waited and who ran that the kernel keeps between two flushes.',
+      default: 4096,
+      min: 64,
+      max: 1 << 20,
+      sizes: 'culprits',
+    },
   },
   constants: ['fk_cgroup_hierarchies'],
   outputs: [
