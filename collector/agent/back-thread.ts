@@ -16,9 +16,9 @@ import type {
 } from '../messages.js';
 import type { Log } from './log.js';
 
-/** Flushes the back may have before it; the next one is not handed over (its
+/** The back may have flushes of so long before it; the next one is not handed over (its
  *  samples are counted as lost). */
-const MAX_PENDING_FLUSHES = 6;
+const MAX_PENDING_MS = 60_000;
 const STOP_MS = 30_000;
 const BACK = new URL('../back.js', import.meta.url);
 
@@ -61,8 +61,9 @@ export class BackThread {
     return { back, storeBytes };
   }
 
-  get isBehind(): boolean {
-    return this.#pending >= MAX_PENDING_FLUSHES;
+  /** Of flushes of so long each. */
+  isBehind(intervalMs: number): boolean {
+    return this.#pending * intervalMs >= MAX_PENDING_MS;
   }
 
   /** It has more to store than the flush it is at. */

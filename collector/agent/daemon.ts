@@ -122,7 +122,7 @@ async function flushOnce({ front, back, figures, log, self }: Threads, isLast: b
   const drainMs = performance.now() - startedMs;
   figures.drained(drained, front, drainMs);
   self.drained(drainMs);
-  if (back.isBehind && !isLast) return front.giveUp(drained);
+  if (back.isBehind(front.intervalMs) && !isLast) return front.giveUp(drained);
   log('debug', drainedText(drained));
   back.flush({ ...drained, daemon: figures.daemon() });
 }

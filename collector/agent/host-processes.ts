@@ -8,7 +8,7 @@ import { contentStamp } from '../process/file-contents.js';
 import { CgroupPaths, cgroupHierarchies } from '../process/cgroups.js';
 import { readProcesses } from '../process/proc-files.js';
 import { SidebandRings } from '../process/sideband-rings.js';
-import { ProcessTable } from '../process/table.js';
+import { LATE_EVENT_NS, ProcessTable } from '../process/table.js';
 import { UserNames } from '../process/users.js';
 import { clockOffsets } from '../../ffi/libc.js';
 
@@ -89,16 +89,21 @@ export class HostProcesses {
     if (this.#met.length < MAX_MET && request.mtime_ns > 0n) this.#met.push(request);
   }
 
+  /** What maps a file is known once its event has come, a while after its time at worst. */
   #placeMet(horizonKtimeNs: bigint): void {
     if (this.#met.length === 0) return;
-    const isDue = ({ record }: FkFileRequest) => record.ktime_ns <= horizonKtimeNs;
-    const due = this.#met.filter(isDue);
-    this.#met = this.#met.filter((request) => !isDue(request));
     const { unixMinusMonotonicNs } = clockOffsets();
-    for (const { record, incarnation, file, address, mtime_ns, size_bytes } of due) {
+    const waiting: FkFileRequest[] = [];
+    for (const request of this.#met) {
+      const { record, incarnation, file, address, mtime_ns, size_bytes } = request;
       const { tgid, start_boot_ns, exec_id } = incarnation;
       const image = this.table.resolve(tgid, Number(start_boot_ns), exec_id);
       const module = image?.findMapping(Number(address))?.module;
+      const waitNs = module === undefined ? BigInt(LATE_EVENT_NS) : 0n;
+      if (record.ktime_ns + waitNs > horizonKtimeNs) {
+        waiting.push(request);
+        continue;
+      }
       const device = `${file.device >>> 20}:${file.device & 0xfffff}`;
       this.table.met(module ?? { device, inode: file.inode }, {
         stamp: contentStamp(mtime_ns, size_bytes),
@@ -107,6 +112,7 @@ export class HostProcesses {
         metNs: this.table.tableNs(record.ktime_ns),
       });
     }
+    this.#met = waiting;
   }
 
   /** Where an address of a process lies. What is not known may have been told of a moment ago. */

@@ -70,7 +70,7 @@ const MIN_FULL_INTERVAL_NS = 5_000_000_000;
 const MAX_RESYNC_TGIDS = 256;
 const MAX_PENDING_KEYS = 65_536;
 /** An event may come so much later than its time says: a virtual CPU can lose its own between the two. */
-const LATE_EVENT_NS = 200_000_000;
+export const LATE_EVENT_NS = 200_000_000;
 /** From the leader's start to the fork event at the end of
  *  copy_process; a busy host may take long. */
 const MAX_FORK_NS = 10_000_000_000;
