@@ -97,7 +97,7 @@ export class HostProcesses {
     for (const request of this.#met) {
       const { record, incarnation, file, address, mtime_ns, size_bytes } = request;
       const { tgid, start_boot_ns, exec_id } = incarnation;
-      const image = this.table.resolve(tgid, Number(start_boot_ns), exec_id);
+      const image = this.table.peek(tgid, Number(start_boot_ns), exec_id);
       const module = image?.findMapping(Number(address))?.module;
       const waitNs = module === undefined ? BigInt(LATE_EVENT_NS) : 0n;
       if (record.ktime_ns + waitNs > horizonKtimeNs) {
@@ -118,8 +118,7 @@ export class HostProcesses {
   /** Where an address of a process lies. What is not known may have been told of a moment ago. */
   findMapping(image: FkIncarnation, address: number): Mapping | undefined {
     const { tgid, start_boot_ns, exec_id } = image;
-    const find = () =>
-      this.table.resolve(tgid, Number(start_boot_ns), exec_id)?.findMapping(address);
+    const find = () => this.table.peek(tgid, Number(start_boot_ns), exec_id)?.findMapping(address);
     const known = find();
     if (known !== undefined) return known;
     this.read(process.hrtime.bigint() - 1_000_000n);

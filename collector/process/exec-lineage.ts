@@ -24,11 +24,20 @@ export class ExecLineage {
   offsetOf(execId: number, lowOffset: number, highOffset: number): number {
     const low = Math.max(this.#low, execId - highOffset);
     const high = Math.min(this.#high, execId - lowOffset);
+    const offset = this.peek(execId, lowOffset, highOffset);
     if (low <= high) {
       this.#low = low;
       this.#high = high;
-      return execId - low;
     }
+    return offset;
+  }
+
+  /** The same by what is known so far, and nothing is taken to be known by it: for a process of which
+   *  an exec may have happened that has not been told of yet. */
+  peek(execId: number, lowOffset: number, highOffset: number): number {
+    const low = Math.max(this.#low, execId - highOffset);
+    const high = Math.min(this.#high, execId - lowOffset);
+    if (low <= high) return execId - low;
     return execId - (this.#high < low ? this.#high : this.#low);
   }
 }

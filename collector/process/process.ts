@@ -116,6 +116,13 @@ export class Process {
     return this.images.find((image) => image.execOffset === offset);
   }
 
+  /** The same by what is known so far; undefined also for an exec that may yet be told of. */
+  peekImage(execId: number): Incarnation | undefined {
+    const offset = this.lineage.peek(execId, this.images[0]!.execOffset, this.current.execOffset);
+    if (offset < this.firstOffset) return undefined;
+    return this.images.find((image) => image.execOffset === offset);
+  }
+
   /** Execs may have been missed: earlier images cannot be told from the current one by their exec
    *  ids any more, nor this process's exec ids from those of its family. */
   forgetExecs(ns: number): void {

@@ -214,6 +214,13 @@ export class ProcessTable {
     return undefined;
   }
 
+  /** The same for a key of a moment of which not all events may have been told yet: nothing is learnt
+   *  from it. A key of a second image, taken for one of the first, would be wrong for all the family. */
+  peek(tgid: number, startBootNs: number, execId: number): Incarnation | undefined {
+    const process = this.#match(tgid, startBootNs);
+    return process === undefined || process.isStale ? undefined : process.peekImage(execId);
+  }
+
   /** A stack met this content in a file, as the kernel or a mapping numbers it. */
   met(file: Pick<FileIdentity, 'device' | 'inode'>, content: MetContent): void {
     this.#registry.modules.met(file, content);
