@@ -244,6 +244,17 @@ test('an exec id that no event explains asks to read that process', () => {
   assert.equal(fileAt(table.resolve(40, bootNs(0), 6), 1), '/bin/b+0');
 });
 
+test('a look at an exec that was not told of yet teaches nothing of its family', () => {
+  const table = newTable();
+  table.apply(fork(0, 1, 40));
+  table.apply(fork(1, 40, 41));
+  assert.equal(table.peek(41, bootNs(1), 6)?.isExec, false, 'all that is known of it');
+  table.apply(exec(2, 41, 'b'));
+  table.advance(3);
+  assert.equal(table.resolve(41, bootNs(1), 6)?.comm, 'b');
+  assert.notEqual(table.resolve(40, bootNs(0), 5), undefined);
+});
+
 //   time   fork  exec 'a'          exec 'b'  key 6
 //   seen   fork  exec 'a'                    key 6, exec 'b'
 test('an exec whose event comes after its exec id was told is none that was missed', () => {
